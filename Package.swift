@@ -1,0 +1,69 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// Settings that every Swift target of this package builds with.
+let settings: [SwiftSetting] = [
+  .swiftLanguageMode(.v6),
+  .strictMemorySafety(),
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+  .enableUpcomingFeature("InternalImportsByDefault"),
+]
+
+/// A module and its floor: `sees` lists the modules of lower floors that it may import.
+func module(_ name: String, sees: [Target.Dependency]) -> Target {
+  .target(name: name, dependencies: sees, swiftSettings: settings)
+}
+
+/// The tests of a module.
+func tests(_ name: String, of sees: [Target.Dependency]) -> Target {
+  .testTarget(name: name, dependencies: sees, swiftSettings: settings)
+}
+
+let log = Target.Dependency.product(name: "Logging", package: "swift-log")
+
+let package = Package(
+  name: "crosvm",
+  products: [
+    .executable(name: "crosvm", targets: ["crosvm"]),
+    .library(name: "Machine", targets: ["Machine"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-log", from: "1.16.2")
+  ],
+  targets: [
+    // Floor 0: shims for what Swift cannot say.
+    .target(name: "CLinux"),
+    // Floor 1: the operating system, typed.
+    module("Platform", sees: ["CLinux"]),
+    // Floor 2: guest memory and the kernel's virtual machine interface.
+    module("GuestMemory", sees: ["CLinux", "Platform"]),
+    module("KVM", sees: ["CLinux", "Platform"]),
+    // Floor 3: how accesses and interrupts find their way.
+    module("Bus", sees: []),
+    module("Interrupts", sees: ["Platform"]),
+    module("PCI", sees: ["Bus", "Interrupts", "Platform"]),
+    // Floor 4: virtio, and engines that know nothing of a guest.
+    module("Virtio", sees: ["Bus", "GuestMemory", "Interrupts", "PCI", "Platform", log]),
+    module("DiskImage", sees: ["CLinux", "Platform"]),
+    module("CommandLine", sees: []),
+    // Floor 5: device families.
+    module("BlockDevice", sees: ["DiskImage", "GuestMemory", "Platform", "Virtio", log]),
+    module("BasicDevices", sees: ["GuestMemory", "Platform", "Virtio", log]),
+    module("PlatformDevices", sees: ["Bus", "Interrupts", "Platform", log]),
+    // Floor 6: what a kernel needs to start.
+    module("Boot", sees: ["GuestMemory", "Platform"]),
+    // Floor 7: a configuration becomes a running machine.
+    module(
+      "Machine",
+      sees: [
+        "BasicDevices", "BlockDevice", "Boot", "Bus", "CLinux", "DiskImage", "GuestMemory", "Interrupts", "KVM", "PCI",
+        "Platform", "PlatformDevices", "Virtio", log,
+      ]),
+    // Floor 8: the command.
+    .executableTarget(
+      name: "crosvm",
+      dependencies: ["CommandLine", "Machine", "BlockDevice", "PlatformDevices", "BasicDevices", "Platform", log],
+      swiftSettings: settings),
+  ]
+)
