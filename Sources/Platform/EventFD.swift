@@ -1,0 +1,30 @@
+internal import CLinux
+internal import Glibc
+
+/// A counter in the kernel that one side adds to and the other waits for (eventfd(2)); never blocks.
+public final class EventFD: Sendable {
+  private let descriptor: OwnedDescriptor
+
+  /// Makes an event with a count of zero.
+  public init() throws(SystemError) {
+    let number = try retrying("eventfd") { Int(eventfd(0, Int32(EFD_CLOEXEC | EFD_NONBLOCK))) }
+    descriptor = OwnedDescriptor(owning: Int32(number))
+  }
+
+  /// The descriptor, lent: to an epoll set, an irqfd, an ioeventfd.
+  public var number: Int32 { descriptor.number }
+
+  /// Adds one to the count. A count at its maximum stays there, which loses nothing: the reader wakes all the same.
+  public func signal() {
+    var one: UInt64 = 1
+    _ = unsafe write(descriptor.number, &one, 8)
+  }
+
+  /// Takes the count and sets it to zero; zero when nobody signalled.
+  @discardableResult
+  public func drain() -> UInt64 {
+    var count: UInt64 = 0
+    let length = unsafe read(descriptor.number, &count, 8)
+    return length == 8 ? count : 0
+  }
+}

@@ -1,0 +1,46 @@
+internal import CLinux
+internal import Glibc
+
+/// A range of this process's memory that is unmapped when its owner goes.
+/// Safe to hold and to send: only reading `base` is unsafe, and says so.
+@safe public final class MemoryMapping: @unchecked Sendable {
+  /// Where the mapping begins; page-aligned. Valid while this object lives.
+  @unsafe public let base: UnsafeMutableRawPointer
+  /// The mapping's length in bytes.
+  public let count: Int
+
+  private init(base: UnsafeMutableRawPointer, count: Int) {
+    unsafe self.base = base
+    self.count = count
+  }
+
+  deinit { unsafe munmap(base, count) }
+
+  /// How a file is mapped.
+  public enum Sharing: Sendable {
+    /// Writes reach the file and every other mapping of it.
+    case shared
+    /// Writes stay in this mapping; pages are copied when first written.
+    case privateCopy
+  }
+
+  /// Maps `count` bytes of a file from `offset` (page-aligned), readable and writable.
+  public static func map(descriptor: Int32, offset: Int = 0, count: Int, sharing: Sharing) throws(SystemError) -> MemoryMapping {
+    let flags = sharing == .shared ? MAP_SHARED : MAP_PRIVATE
+    return try map(count: count, flags: flags | Int32(MAP_NORESERVE), descriptor: descriptor, offset: offset)
+  }
+
+  /// Maps `count` bytes of zeroed private memory.
+  public static func anonymous(count: Int) throws(SystemError) -> MemoryMapping {
+    try map(count: count, flags: MAP_PRIVATE | Int32(MAP_ANONYMOUS) | Int32(MAP_NORESERVE), descriptor: -1, offset: 0)
+  }
+
+  private static func map(count: Int, flags: Int32, descriptor: Int32, offset: Int) throws(SystemError) -> MemoryMapping {
+    let base = unsafe mmap(nil, count, PROT_READ | PROT_WRITE, flags, descriptor, offset)
+    guard let base = unsafe base, unsafe base != clinux_MAP_FAILED() else { throw SystemError.last("map \(count) bytes of memory") }
+    return unsafe MemoryMapping(base: base, count: count)
+  }
+
+  /// Advises the kernel on how the whole mapping will be used (madvise(2)); a refusal is not an error.
+  public func advise(_ advice: Int32) { unsafe _ = madvise(base, count, advice) }
+}
