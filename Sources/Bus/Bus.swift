@@ -7,6 +7,7 @@ public enum BusError: Error, Equatable, Sendable, CustomStringConvertible {
   /// No device is registered for exactly this range.
   case absent(BusRange)
 
+  /// The failure in words, with the values and, where there is one, the remedy.
   public var description: String {
     switch self {
     case .overlap(let range, let existing):

@@ -9,6 +9,7 @@ public struct GuestAddress: RawRepresentable, Hashable, Comparable, Sendable, Cu
   /// Makes an address.
   public init(_ rawValue: UInt64) { self.rawValue = rawValue }
 
+  /// Orders addresses from zero up.
   public static func < (left: GuestAddress, right: GuestAddress) -> Bool { left.rawValue < right.rawValue }
 
   /// The address `count` bytes on; `nil` where that wraps.
@@ -17,5 +18,6 @@ public struct GuestAddress: RawRepresentable, Hashable, Comparable, Sendable, Cu
     return overflow ? nil : GuestAddress(sum)
   }
 
+  /// The address in hexadecimal.
   public var description: String { "0x" + String(rawValue, radix: 16) }
 }

@@ -56,7 +56,9 @@ public final class GuestMemory: Sendable {
     for piece in layout {
       let (end, wraps) = piece.base.rawValue.addingReportingOverflow(piece.size)
       guard piece.size > 0, !wraps else { throw .badLayout("a region at \(piece.base) is empty or wraps") }
-      guard piece.base.rawValue % 4096 == 0, piece.size % 4096 == 0 else { throw .badLayout("a region at \(piece.base) is not page-aligned") }
+      guard piece.base.rawValue % 4096 == 0, piece.size % 4096 == 0 else {
+        throw .badLayout("a region at \(piece.base) is not page-aligned")
+      }
       if let previousEnd, piece.base.rawValue <= previousEnd { throw .badLayout("a region at \(piece.base) touches the one before it") }
       previousEnd = end
       let (sum, overflow) = total.addingReportingOverflow(piece.size)
@@ -86,7 +88,8 @@ public final class GuestMemory: Sendable {
   }
 
   /// Reads a little-endian integer.
-  public func load<T: FixedWidthInteger & BitwiseCopyable>(_ address: GuestAddress, as type: T.Type = T.self) throws(GuestMemoryError) -> T {
+  public func load<T: FixedWidthInteger & BitwiseCopyable>(_ address: GuestAddress, as type: T.Type = T.self) throws(GuestMemoryError) -> T
+  {
     try slice(address, count: UInt64(MemoryLayout<T>.size)).load(0, as: type)
   }
 

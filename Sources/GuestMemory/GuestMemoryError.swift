@@ -13,6 +13,7 @@ public enum GuestMemoryError: Error, Equatable, Sendable, CustomStringConvertibl
   /// A file ended before the bytes asked for were read.
   case endOfFile(offset: UInt64, missing: UInt64)
 
+  /// The failure in words, with the values and, where there is one, the remedy.
   public var description: String {
     switch self {
     case .outOfRange(let address, let count): "guest address \(address) (\(count) bytes) is not in guest memory"

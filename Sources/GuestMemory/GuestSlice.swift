@@ -25,7 +25,9 @@ internal import Platform
   private func holds(_ offset: Int, _ length: Int) -> Bool { offset >= 0 && length >= 0 && offset <= count && length <= count - offset }
 
   private func checked(_ offset: Int, _ length: Int) throws(GuestMemoryError) -> UnsafeMutableRawPointer {
-    guard holds(offset, length) else { throw .outOfRange(GuestAddress(UInt64(bitPattern: Int64(offset))), count: UInt64(bitPattern: Int64(length))) }
+    guard holds(offset, length) else {
+      throw .outOfRange(GuestAddress(UInt64(bitPattern: Int64(offset))), count: UInt64(bitPattern: Int64(length)))
+    }
     return unsafe base.advanced(by: offset)
   }
 

@@ -23,6 +23,7 @@ public struct SystemError: Error, Equatable, Sendable, CustomStringConvertible {
   /// The kernel's reason in words: `"No such file or directory"`.
   public var reason: String { unsafe String(cString: strerror(code)) }
 
+  /// The failure in words, with the values and, where there is one, the remedy.
   public var description: String { "\(operation): \(reason)" }
 }
 
