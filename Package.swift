@@ -65,5 +65,6 @@ let package = Package(
       name: "crosvm",
       dependencies: ["CommandLine", "Machine", "BlockDevice", "PlatformDevices", "BasicDevices", "Platform", log],
       swiftSettings: settings),
+    tests("ConfigurationTests", of: ["Machine", "BlockDevice", "PlatformDevices"]),
   ]
 )

@@ -1,0 +1,37 @@
+internal import BlockDevice
+internal import PlatformDevices
+
+extension VMConfiguration {
+  /// The words of the kernel's command line in their order: what the machine needs, the root disk, then the user's, which so have the last word.
+  ///
+  /// Empty where a firmware is started.
+  public var kernelParameters: [String] {
+    guard case .kernel(let kernel) = boot else { return [] }
+    return consoleParameters + exitParameters + rootParameters + kernel.parameters.filter { !$0.isEmpty }
+  }
+
+  private var consoleParameters: [String] {
+    let ports = completeSerialPorts
+    var words: [String] = []
+    if let early = ports.first(where: \.isEarlyConsole), let address = VMConfiguration.earlyConsoleAddresses[early.number] {
+      words.append("earlycon=uart8250,io,\(address)")
+    }
+    if let console = ports.first(where: \.isConsole) {
+      words.append("console=\(console.guestName)")
+    }
+    return words
+  }
+
+  /// A panic ends the machine at once, and a reset takes the shortest way there is: the keyboard controller, or else ACPI's reset register.
+  private var exitParameters: [String] {
+    [hasI8042 ? "reboot=k" : "reboot=a", "panic=-1"]
+  }
+
+  private var rootParameters: [String] {
+    guard let index = disks.firstIndex(where: \.isRoot), let name = VMConfiguration.diskName(index) else { return [] }
+    return ["root=\(name)", disks[index].isReadOnly ? "ro" : "rw"]
+  }
+
+  /// Where a PC's COM ports are, by their number.
+  private static let earlyConsoleAddresses = [1: "0x3f8", 2: "0x2f8", 3: "0x3e8", 4: "0x2e8"]
+}

@@ -1,0 +1,160 @@
+import BlockDevice
+import Glibc
+import Machine
+import PlatformDevices
+import Testing
+
+struct VMConfigurationTests {
+  let directory = TemporaryDirectory()
+  let kernel: String
+
+  init() {
+    kernel = directory.file("kernel")
+  }
+
+  private func machine(_ change: (inout VMConfiguration) -> Void = { _ in }) -> VMConfiguration {
+    var configuration = VMConfiguration(boot: .kernel(KernelConfiguration(path: kernel)))
+    change(&configuration)
+    return configuration
+  }
+
+  /// Expects one line that holds all the words.
+  private func expect(
+    _ configuration: VMConfiguration, toFailWith words: String..., sourceLocation: SourceLocation = #_sourceLocation
+  ) {
+    do {
+      try configuration.validate()
+      Issue.record("accepted", sourceLocation: sourceLocation)
+    } catch {
+      let line = "\(error)"
+      #expect(!line.contains("\n"), sourceLocation: sourceLocation)
+      for word in words {
+        #expect(line.contains(word), "\(line)", sourceLocation: sourceLocation)
+      }
+    }
+  }
+
+  @Test func defaultsAreTheOriginals() throws {
+    let configuration = machine()
+    try configuration.validate()
+    #expect(configuration.memory.size == 256 << 20)
+    #expect(configuration.cpus == CPUConfiguration(count: 1))
+    #expect(configuration.hasEntropyDevice && configuration.hasI8042 && configuration.hasRTC && configuration.isSandboxed)
+    #expect(configuration.interruptController == .kernel)
+    #expect(configuration.pciDeviceCount == 1)
+  }
+
+  @Test func aKernelThatIsNotThereIsNamed() {
+    expect(VMConfiguration(boot: .kernel(.init(path: "/no/such"))), toFailWith: "kernel", "\"/no/such\"", "does not exist")
+    expect(VMConfiguration(boot: .firmware(path: "/no/such")), toFailWith: "firmware", "does not exist")
+    expect(VMConfiguration(boot: .kernel(.init(path: "/"))), toFailWith: "\"/\" is a directory")
+    expect(VMConfiguration(boot: .kernel(.init(path: ""))), toFailWith: "empty path")
+    expect(VMConfiguration(boot: .kernel(.init(path: "/dev/null"))), toFailWith: "regular file")
+    expect(VMConfiguration(boot: .kernel(.init(path: kernel + "/x"))), toFailWith: "cannot be looked up")
+    expect(VMConfiguration(boot: .kernel(.init(path: kernel, initramfs: "/no/such"))), toFailWith: "initramfs", "does not exist")
+  }
+
+  @Test func aLineEndInTheKernelParametersIsRefused() {
+    expect(VMConfiguration(boot: .kernel(.init(path: kernel, parameters: ["a", "b\nc"]))), toFailWith: "\"b\\nc\"")
+  }
+
+  @Test(arguments: [Int.min, -1, 0, 33, Int.max])
+  func otherCPUCountsAreRefused(count: Int) {
+    expect(machine { $0.cpus.count = count }, toFailWith: "\(count) CPUs", "1 to 32")
+  }
+
+  @Test func affinityNamesWhatExists() throws {
+    try machine { $0.cpus = .init(count: 2, affinity: .each([0: [0, 1], 1: [1023]])) }.validate()
+    expect(machine { $0.cpus = .init(count: 2, affinity: .each([2: [0]])) }, toFailWith: "virtual CPU 2", "there are 2")
+    expect(machine { $0.cpus.affinity = .all([]) }, toFailWith: "empty")
+    expect(machine { $0.cpus.affinity = .all([1024]) }, toFailWith: "CPU 1024", "0 to 1023")
+    #expect(CPUAffinity.all([1])[7] == [1])
+    #expect(CPUAffinity.each([1: [3]])[1] == [3])
+    #expect(CPUAffinity.each([1: [3]])[0] == nil)
+  }
+
+  @Test(arguments: [0, 1 << 20, (16 << 20) - 4096, (4 << 40) + 4096, UInt64.max, UInt64.max - 4095] as [UInt64])
+  func absurdMemoryIsRefused(size: UInt64) {
+    expect(machine { $0.memory.size = size }, toFailWith: "16 MiB to 4 TiB")
+  }
+
+  @Test func memoryIsWholePages() throws {
+    expect(machine { $0.memory.size = (16 << 20) + 1 }, toFailWith: "multiple of 4096")
+    try machine { $0.memory.size = 16 << 20 }.validate()
+    try machine { $0.memory.size = 4 << 40 }.validate()
+  }
+
+  @Test func twentySixDisksAndNoMoreThan31Devices() throws {
+    let image = directory.file("disk")
+    let disks = (0..<40).map { _ in BlockConfiguration(path: image, isReadOnly: true) }
+    try machine { $0.disks = Array(disks.prefix(26)) }.validate()
+    try machine { $0.disks = Array(disks.prefix(30)) }.validate()
+    expect(machine { $0.disks = Array(disks.prefix(31)) }, toFailWith: "32 PCI devices", "31")
+    try machine {
+      $0.disks = Array(disks.prefix(31))
+      $0.hasEntropyDevice = false
+    }.validate()
+    expect(
+      machine {
+        $0.disks = Array(disks.prefix(30))
+        $0.serialPorts = [SerialConfiguration(hardware: .virtioConsole)]
+      }, toFailWith: "32 PCI devices")
+  }
+
+  @Test func theRootDiskHasALetter() throws {
+    let image = directory.file("disk")
+    var disks = (0..<26).map { _ in BlockConfiguration(path: image, isReadOnly: true) }
+    disks[25].isRoot = true
+    let configuration = machine { $0.disks = disks }
+    try configuration.validate()
+    #expect(configuration.kernelParameters == ["console=ttyS0", "reboot=k", "panic=-1", "root=/dev/vdz", "ro"])
+    disks.insert(BlockConfiguration(path: image, isReadOnly: true), at: 0)
+    expect(machine { $0.disks = disks }, toFailWith: "disk 27", "26th")
+    disks[3].isRoot = true
+    expect(machine { $0.disks = disks }, toFailWith: "root disk", "choose one")
+    #expect(VMConfiguration.diskName(0) == "/dev/vda")
+    #expect(VMConfiguration.diskName(-1) == nil && VMConfiguration.diskName(26) == nil)
+  }
+
+  @Test func diskFilesAreLookedAt() throws {
+    let image = directory.file("disk")
+    expect(machine { $0.disks = [.init(path: "/no/such")] }, toFailWith: "disk image \"/no/such\" does not exist")
+    expect(machine { $0.disks = [.init(path: "/tmp")] }, toFailWith: "disk image \"/tmp\" is a directory")
+    expect(machine { $0.disks = [.init(path: "/dev/null")] }, toFailWith: "block device")
+    expect(machine { $0.disks = [.init(path: image), .init(path: image, isReadOnly: true)] }, toFailWith: "same file")
+    try machine { $0.disks = [.init(path: image, isReadOnly: true), .init(path: image, isReadOnly: true)] }.validate()
+    var shared = BlockConfiguration(path: image)
+    shared.isLocked = false
+    try machine { $0.disks = [shared, .init(path: image)] }.validate()
+    var odd = BlockConfiguration(path: image)
+    odd.queueCount = 0
+    expect(machine { $0.disks = [odd] }, toFailWith: image, "0 queues")
+  }
+
+  @Test(.disabled(if: geteuid() == 0, "root may read everything")) func filesWithoutPermissionAreNamed() {
+    let image = directory.file("disk", mode: 0)
+    expect(machine { $0.disks = [.init(path: image)] }, toFailWith: "cannot be read")
+    expect(VMConfiguration(boot: .kernel(.init(path: image))), toFailWith: "cannot be read")
+  }
+
+  @Test func theSyslogTagIsAWord() {
+    for tag in ["", "a b", "é"] {
+      expect(machine { $0.syslogTag = tag }, toFailWith: "syslog tag")
+    }
+  }
+
+  @Test func kernelParametersComeInOrder() {
+    let image = directory.file("disk")
+    let configuration = machine {
+      $0.boot = .kernel(.init(path: kernel, parameters: ["quiet", "", "init=/bin/sh x"]))
+      $0.disks = [.init(path: image), .init(path: image, isRoot: true)]
+      $0.serialPorts = [SerialConfiguration(number: 2, isConsole: true, isEarlyConsole: true)]
+      $0.hasI8042 = false
+    }
+    #expect(
+      configuration.kernelParameters == [
+        "earlycon=uart8250,io,0x2f8", "console=ttyS1", "reboot=a", "panic=-1", "root=/dev/vdb", "rw", "quiet", "init=/bin/sh x",
+      ])
+    #expect(VMConfiguration(boot: .firmware(path: kernel)).kernelParameters.isEmpty)
+  }
+}
