@@ -56,7 +56,7 @@ public final class PThread: Sendable {
       defer { state.joined = true }
       return state.joined ? nil : state.handle
     }
-    if let handle { unsafe _ = pthread_join(handle, nil) }
+    if let handle { _ = pthread_join(handle, nil) }
   }
 
   /// Sends a signal to the thread, unless it was joined.
@@ -64,5 +64,17 @@ public final class PThread: Sendable {
     state.withLock { state in
       if !state.joined { _ = pthread_kill(state.handle, number) }
     }
+  }
+
+  /// Restricts the calling thread to some of the host's processors, numbered from 0.
+  ///
+  /// - Throws: `SystemError` when none of them exists or may be used, or a number is not in 0...8191.
+  public static func setAffinity(_ processors: [Int]) throws(SystemError) {
+    var mask = [UInt8](repeating: 0, count: 1024)
+    for processor in processors {
+      guard processor >= 0, processor < mask.count * 8 else { throw SystemError("run on host processor \(processor)", code: EINVAL) }
+      mask[processor / 8] |= 1 << UInt8(processor % 8)
+    }
+    if unsafe clinux_sched_setaffinity(mask, mask.count) < 0 { throw SystemError.last("run on host processors \(processors)") }
   }
 }

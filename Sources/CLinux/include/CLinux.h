@@ -46,6 +46,7 @@ static inline int clinux_io_uring_register(int fd, unsigned opcode, const void *
   return (int)syscall(__NR_io_uring_register, fd, opcode, argument, count);
 }
 static inline int clinux_tgkill(int process, int thread, int signal) { return (int)syscall(SYS_tgkill, process, thread, signal); }
+static inline int clinux_sched_setaffinity(const void *mask, size_t bytes) { return (int)syscall(SYS_sched_setaffinity, 0, bytes, mask); }
 static inline int clinux_gettid(void) { return (int)syscall(SYS_gettid); }
 
 // Constants that hide behind _GNU_SOURCE or behind casts.

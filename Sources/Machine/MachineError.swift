@@ -1,0 +1,20 @@
+internal import KVM
+
+/// Why a machine could not be made or started.
+public enum MachineError: Error, Equatable, Sendable, CustomStringConvertible {
+  /// More interrupt vectors are in use than the kernel has routes.
+  case tooManyInterrupts(limit: Int)
+  /// The kernel cannot make that many processors.
+  case tooManyProcessors(requested: Int, limit: Int)
+  /// Something that must exist for the machine does not work; what and why in words.
+  case cannotStart(String)
+
+  /// The failure in words, with the values and, where there is one, the remedy.
+  public var description: String {
+    switch self {
+    case .tooManyInterrupts(let limit): "the machine needs more than \(limit) interrupt routes: use fewer devices or queues"
+    case .tooManyProcessors(let requested, let limit): "\(requested) processors were asked for, and this host's KVM makes at most \(limit)"
+    case .cannotStart(let reason): reason
+    }
+  }
+}
