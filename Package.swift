@@ -66,5 +66,8 @@ let package = Package(
       dependencies: ["CommandLine", "Machine", "BlockDevice", "PlatformDevices", "BasicDevices", "Platform", log],
       swiftSettings: settings),
     tests("ConfigurationTests", of: ["Machine", "BlockDevice", "PlatformDevices"]),
+    // Guest tests: a program that runs in the software KVM host and boots stock kernels.
+    .executableTarget(
+      name: "guest-tests", dependencies: ["Platform"], path: "Tests/GuestTests", exclude: ["Golden"], swiftSettings: settings),
   ]
 )

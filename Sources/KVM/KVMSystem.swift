@@ -18,6 +18,9 @@ public final class KVMSystem: Sendable {
     (try? kvmRequest(descriptor.number, clinux_KVM_CHECK_EXTENSION, "KVM_CHECK_EXTENSION", value: UInt(number))) ?? 0
   }
 
+  /// The largest number of processors that a virtual machine may have here.
+  public var processorLimit: Int { max(1, capability(KVM_CAP_MAX_VCPUS)) }
+
   /// The CPUID leaves that kernel and hardware can give a guest.
   public func supportedCPUID() throws(KVMError) -> [kvm_cpuid_entry2] {
     var capacity = 128

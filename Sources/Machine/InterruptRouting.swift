@@ -25,15 +25,10 @@ final class InterruptRouting: MessageInterruptAllocator {
     state = Mutex(State(fixed: fixed))
   }
 
-  /// The routes of the kernel's PICs and IOAPIC, as a PC has them: interrupt 0, the timer, reaches the IOAPIC on pin 2.
+  /// The routes that the kernel's PICs and IOAPIC have from the start: input by input. They need not be sent before the first change.
   static let pcRoutes: [InterruptRoute] =
-    (0..<UInt32(16)).filter { $0 != 2 }.map { .chip(line: $0, chip: $0 < 8 ? 0 : 1, pin: $0 % 8) }
-    + (0..<controllerLines).filter { $0 != 2 }.map { .chip(line: $0, chip: 2, pin: $0 == 0 ? 2 : $0) }
-
-  /// Sends the whole table to the kernel.
-  func commit() throws(KVMError) {
-    try state.withLock { (state: inout State) throws(KVMError) in try send(state) }
-  }
+    (0..<UInt32(16)).map { .chip(line: $0, chip: $0 < 8 ? 0 : 1, pin: $0 % 8) }
+    + (0..<controllerLines).map { .chip(line: $0, chip: 2, pin: $0) }
 
   /// Replaces the routes of the controllers' lines; for an IOAPIC in the VMM.
   func setFixed(_ routes: [InterruptRoute]) throws(KVMError) {

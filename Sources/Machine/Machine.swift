@@ -1,0 +1,106 @@
+internal import Boot
+internal import Bus
+internal import CLinux
+internal import GuestMemory
+internal import KVM
+public import Logging
+internal import PCI
+internal import Platform
+internal import PlatformDevices
+
+/// A virtual machine: made from a configuration, run once.
+///
+/// Making it opens everything the configuration names and prepares the guest's memory; nothing of the guest runs before `run`.
+public final class Machine: Sendable {
+  private let control: RunControl
+  private let processors: [VirtualCPU]
+  private let configuration: VMConfiguration
+  private let surroundings: ProcessorThread.Surroundings
+  private let loop: EventLoop
+  private let devices: DeviceSet
+  /// Keeps what the kernel maps into the guest.
+  private let memory: GuestMemory
+  private let guest: LoadedGuest
+  private let logger: Logger
+
+  /// Makes a machine.
+  ///
+  /// - Parameters:
+  ///   - configuration: What to make; it is validated first.
+  ///   - logger: Where the machine and its devices report.
+  /// - Throws: `ConfigurationError`, `KVMError`, `BootError` and the devices' errors, each with a message for the user.
+  public init(_ configuration: VMConfiguration, logger: Logger) throws {
+    try configuration.validate()
+    self.configuration = configuration
+    self.logger = logger
+    control = try RunControl()
+    loop = try EventLoop()
+
+    // The interrupt controllers come first: the kernel then takes its time, during which all else is prepared (see ARCHITECTURE.md).
+    let system = try KVMSystem()
+    let board = try Board(system: system, configuration: configuration, control: control, loop: loop, logger: logger)
+    let leaves = try system.supportedCPUID()
+    let map = try X86AddressMap(ramSize: configuration.memory.size, physicalAddressBits: HostProcessor.physicalAddressBits(leaves))
+    memory = try GuestMemory(regions: map.ramRegions)
+    devices = try DeviceSet(configuration: configuration, board: board, map: map, memory: memory, logger: logger)
+    guest = try GuestLoader(configuration: configuration, board: devices.description, map: map, memory: memory).load()
+
+    try MemorySlots(machine: board.machine).map(memory, firmware: guest.firmwareSlot)
+    let state = ProcessorState(
+      identification: ProcessorIdentification(
+        processors: configuration.cpus.count, supported: leaves,
+        hasDeadlineTimer: system.capability(KVM_CAP_TSC_DEADLINE_TIMER) > 0),
+      modelRegisters: ModelRegisters.initial(
+        uncached: Machine.deviceMemory, physicalBits: HostProcessor.physicalAddressBits(leaves)))
+    processors = try Machine.makeProcessors(configuration.cpus.count, of: board, limit: system.processorLimit, state, guest.entry)
+    surroundings = ProcessorThread.Surroundings(
+      ports: board.ports, memory: board.memoryBus, control: control, endOfInterrupt: board.endOfInterrupt, logger: logger)
+  }
+
+  /// What lies between low RAM and 4 GiB: 0xd0000000 to 0xdfffffff, and 0xe0000000 to 0xffffffff.
+  private static let deviceMemory = [
+    ModelRegisters.Uncached(base: 0xd000_0000, size: 0x1000_0000), ModelRegisters.Uncached(base: 0xe000_0000, size: 0x2000_0000),
+  ]
+
+  private static func makeProcessors(
+    _ count: Int, of board: Board, limit: Int, _ state: ProcessorState, _ entry: BootEntry
+  ) throws -> [VirtualCPU] {
+    guard count <= limit else { throw MachineError.tooManyProcessors(requested: count, limit: limit) }
+    let processors = try (0..<count).map { try board.machine.makeProcessor(identifier: $0) }
+    for processor in processors { try state.apply(to: processor, entry: entry) }
+    return processors
+  }
+
+  /// Runs the guest to its end, on threads of its own; the calling thread handles input and signals meanwhile.
+  ///
+  /// SIGINT, SIGTERM and SIGHUP end the run in good order. Whatever the outcome, devices are stopped and the terminal is as it was.
+  ///
+  /// - Throws: When a thread cannot be started or the terminal cannot be used.
+  public func run() throws -> RunOutcome {
+    ProcessorThread.installKick()
+    let signals = try SignalFD([SIGINT, SIGTERM, SIGHUP])
+    try loop.add(signals.number) { [control] _ in
+      while signals.next() != nil { control.end(.stopped) }
+    }
+    try loop.add(control.ended.number) { [loop] _ in loop.stop() }
+    let streams = try devices.startStreams()
+    defer { streams.stop() }
+    var threads: [ProcessorThread] = []
+    defer {
+      // Also where a thread could not be started: those before it must end.
+      control.end(.stopped)
+      for thread in threads { thread.interrupt() }
+      for thread in threads { thread.join() }
+      devices.stop()
+    }
+    for processor in processors {
+      let affinity = configuration.cpus.affinity?[processor.identifier].map { $0.sorted() } ?? []
+      threads.append(try ProcessorThread(processor: processor, affinity: affinity, surroundings: surroundings))
+    }
+    try loop.run()
+    return control.outcome ?? .stopped
+  }
+
+  /// Ends the run from another thread, as if the machine had been switched off.
+  public func stop() { control.end(.stopped) }
+}

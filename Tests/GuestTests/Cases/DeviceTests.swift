@@ -1,0 +1,68 @@
+/// The other devices, and the bus they are on.
+let deviceTests: [GuestTest] = [
+  GuestTest("the entropy device feeds the guest's hwrng") { environment in
+    let script = """
+      echo rng=$(cat /sys/class/misc/hw_random/rng_current)
+      dd if=/dev/hwrng of=/tmp/a bs=4096 count=4 iflag=fullblock 2>/dev/null
+      dd if=/dev/hwrng of=/tmp/b bs=4096 count=4 iflag=fullblock 2>/dev/null
+      echo size=$(wc -c </tmp/a); cmp -s /tmp/a /tmp/b || echo differ=yes
+      """
+    let run = try Guest(script: script).run(environment)
+    try expect(run.value("rng")?.hasPrefix("virtio_rng") == true, "virtio_rng as the source", in: run)
+    try expect(run.value("size") == "16384" && run.value("differ") == "yes", "two different blocks of random bytes", in: run)
+  },
+  GuestTest("a virtio console carries bytes both ways") { environment in
+    let output = environment.scratchFile("hvc")
+    let script = "echo from-the-guest >/dev/hvc0; sleep 1; echo consoles=$(ls /dev/hvc0)"
+    let run = try Guest(options: ["--serial", "type=file,hardware=virtio-console,num=1,path=\(output)"], script: script).run(environment)
+    try expect(run.value("consoles") == "/dev/hvc0", "/dev/hvc0", in: run)
+    try expect(Child.read(output).contains("from-the-guest"), "the guest's line in the console's file", in: run)
+  },
+  GuestTest("a virtio console can be the console, with a shell on it") { environment in
+    let run = try Guest(
+      options: ["--serial", "type=stdout,hardware=virtio-console,num=1,console,stdin"],
+      input: "echo sum=$((40+2)) on $(cat /sys/class/tty/console/active)\nexit\n"
+    ).run(environment)
+    try expect(run.output.contains("sum=42 on hvc0"), "the shell's answer on hvc0", in: run)
+  },
+  GuestTest("drivers are unbound and bound again, five times, and their devices work afterwards") { environment in
+    let disk = environment.scratchFile("rebind")
+    try Child.makeDisk(disk, bytes: 4 << 20)
+    let script = """
+      cd /sys/bus/virtio/drivers
+      for round in 1 2 3 4 5; do
+        for driver in virtio_blk virtio_rng; do
+          for device in $(cd $driver; ls -d virtio*); do echo $device >$driver/unbind; echo $device >$driver/bind; done
+        done
+      done
+      echo round5 >/dev/vda; sync; echo 3 >/proc/sys/vm/drop_caches; echo disk=$(head -c 6 /dev/vda)
+      echo random=$(head -c 64 /dev/hwrng | wc -c)
+      cd /sys/bus/pci/drivers/virtio-pci
+      for device in $(ls -d 0000:*); do echo $device >unbind; echo $device >bind; done
+      sleep 1; echo again=$(head -c 6 /dev/vda)
+      """
+    let run = try Guest(options: ["--rwdisk", disk], script: script).run(environment)
+    try expect(run.value("disk") == "round5" && run.value("again") == "round5", "a working disk after each turn", in: run)
+    try expect(run.value("random") == "64", "a working entropy device", in: run)
+  },
+  GuestTest("devices stay in the slots that users know") { environment in
+    let disk = environment.scratchFile("slots")
+    try Child.makeDisk(disk, bytes: 1 << 20)
+    let options = ["-r", environment.file("root.squashfs"), "--rwdisk", disk, "--serial", "type=sink,hardware=virtio-console,num=1"]
+    let run = try Guest(options: options, script: "lspci -nn | sed 's/^/lspci: /'").run(environment)
+    let seen = run.lines.filter { $0.hasPrefix("lspci: ") }.map { $0.dropFirst(7) }.joined(separator: "\n") + "\n"
+    try expect(seen == Child.read("\(environment.golden)/lspci.txt"), "what Tests/GuestTests/Golden/lspci.txt says, not:\n\(seen)", in: run)
+  },
+  GuestTest("a BAR that the guest moves goes on working") { environment in
+    // Removing and rescanning makes the kernel assign the device's memory anew.
+    let disk = environment.scratchFile("move")
+    try Child.makeDisk(disk, bytes: 1 << 20)
+    let script = """
+      echo 1 >/sys/bus/pci/devices/0000:00:01.0/remove; echo gone=$(ls -d /sys/block/vda 2>/dev/null | wc -l)
+      echo 1 >/sys/bus/pci/rescan; sleep 1
+      echo moved >/dev/vda; sync; echo 3 >/proc/sys/vm/drop_caches; echo disk=$(head -c 5 /dev/vda)
+      """
+    let run = try Guest(options: ["--rwdisk", disk], script: script).run(environment)
+    try expect(run.value("gone") == "0" && run.value("disk") == "moved", "the disk to come back and work", in: run)
+  },
+]

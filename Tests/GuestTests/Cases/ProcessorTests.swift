@@ -1,0 +1,31 @@
+/// Processors and interrupt controllers.
+let processorTests: [GuestTest] =
+  [1, 2, 4].map { count in
+    GuestTest("\(count) of \(count) processors come online") { environment in
+      let script = "echo online=$(nproc); echo packages=$(cat /sys/devices/system/cpu/cpu*/topology/physical_package_id | sort -u | wc -l)"
+      let run = try Guest(options: ["-c", "\(count)"], script: script).run(environment)
+      try expect(run.status == 0, "the exit status 0", in: run)
+      try expect(run.value("online") == "\(count)", "\(count) processors online", in: run)
+      try expect(run.value("packages") == "1", "one package", in: run)
+    }
+  } + [
+    GuestTest("an ELF kernel brings 2 processors online") { environment in
+      let run = try Guest(kernel: .elf, options: ["--cpus", "num-cores=2"], script: "echo online=$(nproc)").run(environment)
+      try expect(run.value("online") == "2", "2 processors online", in: run)
+    },
+    GuestTest("with --split-irqchip interrupts reach 2 processors and a disk") { environment in
+      let disk = environment.scratchFile("split")
+      try Child.makeDisk(disk, bytes: 8 << 20)
+      let script = """
+        echo online=$(nproc)
+        dd if=/dev/urandom of=/tmp/data bs=64k count=16 2>/dev/null
+        dd if=/tmp/data of=/dev/vda bs=64k conv=fsync 2>/dev/null
+        echo 3 >/proc/sys/vm/drop_caches
+        cmp -n 1048576 /tmp/data /dev/vda && echo same=yes
+        """
+      let run = try Guest(options: ["--split-irqchip", "-c", "2", "--rwdisk", disk], script: script).run(environment)
+      try expect(run.status == 0, "the exit status 0", in: run)
+      try expect(run.value("online") == "2", "2 processors online", in: run)
+      try expect(run.value("same") == "yes", "the disk's contents back", in: run)
+    },
+  ]
