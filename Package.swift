@@ -42,7 +42,7 @@ let package = Package(
     // Floor 3: how accesses and interrupts find their way.
     module("Bus", sees: []),
     module("Interrupts", sees: ["Platform"]),
-    module("PCI", sees: ["Bus", "Interrupts", "Platform"]),
+    module("PCI", sees: ["Bus", "Interrupts", "Platform", log]),
     // Floor 4: virtio, and engines that know nothing of a guest.
     module("Virtio", sees: ["Bus", "GuestMemory", "Interrupts", "PCI", "Platform", log]),
     module("DiskImage", sees: ["CLinux", "Platform"]),
