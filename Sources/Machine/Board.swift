@@ -17,6 +17,10 @@ struct Board {
   let doorbells: KVMDoorbells
   let control: RunControl
   let loop: EventLoop
+  /// The IOAPIC's input that the interval timer is wired to; `nil` without a timer.
+  let timerInput: UInt32?
+  /// Whether there is a pair of 8259 interrupt controllers.
+  let hasPIC: Bool
   /// For interrupts that a controller in the VMM must know the end of.
   let endOfInterrupt: (@Sendable (UInt8) -> Void)?
 
@@ -31,13 +35,13 @@ struct Board {
       try machine.createTimer()
       routing = InterruptRouting(machine: machine, fixed: InterruptRouting.pcRoutes)
       wiring = KernelInterruptWiring(machine: machine)
-      endOfInterrupt = nil
+      (timerInput, hasPIC, endOfInterrupt) = (0, true, nil)
     case .split:
       try machine.enableSplitInterruptController(pins: UInt64(X86Layout.ioapicInputs))
       routing = InterruptRouting(machine: machine, fixed: [])
       let split = try SplitInterruptWiring(machine: machine, routing: routing, memory: memoryBus, ports: ports, loop: loop, logger: logger)
       wiring = split
-      endOfInterrupt = { split.endOfInterrupt($0) }
+      (timerInput, hasPIC, endOfInterrupt) = (split.timerInput, split.hasPIC, { split.endOfInterrupt($0) })
     }
     doorbells = KVMDoorbells(machine: machine)
     self.control = control

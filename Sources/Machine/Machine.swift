@@ -1,6 +1,7 @@
 internal import Boot
 internal import Bus
 internal import CLinux
+internal import Glibc
 internal import GuestMemory
 internal import KVM
 public import Logging
@@ -17,6 +18,7 @@ public final class Machine: Sendable {
   private let configuration: VMConfiguration
   private let surroundings: ProcessorThread.Surroundings
   private let loop: EventLoop
+  private let signals: SignalFD
   private let devices: DeviceSet
   /// Keeps what the kernel maps into the guest.
   private let memory: GuestMemory
@@ -33,6 +35,8 @@ public final class Machine: Sendable {
     try configuration.validate()
     self.configuration = configuration
     self.logger = logger
+    // Before any thread exists, so that none of them dies of a signal that is ours to handle.
+    signals = try SignalFD([SIGINT, SIGTERM, SIGHUP])
     control = try RunControl()
     loop = try EventLoop()
 
@@ -78,8 +82,7 @@ public final class Machine: Sendable {
   /// - Throws: When a thread cannot be started or the terminal cannot be used.
   public func run() throws -> RunOutcome {
     ProcessorThread.installKick()
-    let signals = try SignalFD([SIGINT, SIGTERM, SIGHUP])
-    try loop.add(signals.number) { [control] _ in
+    try loop.add(signals.number) { [control, signals] _ in
       while signals.next() != nil { control.end(.stopped) }
     }
     try loop.add(control.ended.number) { [loop] _ in loop.stop() }

@@ -1,0 +1,86 @@
+internal import Boot
+internal import Bus
+internal import Glibc
+internal import GuestMemory
+internal import Interrupts
+internal import Logging
+internal import PCI
+internal import Platform
+internal import PlatformDevices
+internal import Virtio
+
+/// All devices of a machine, on their buses.
+final class DeviceSet: Sendable {
+  /// What the tables in guest memory say about the devices.
+  let description: X86Board
+  private let virtioDevices: [VirtioPCIDevice]
+  private let ports: SerialPorts
+
+  /// Builds the devices and registers them.
+  init(configuration: VMConfiguration, board: Board, map: X86AddressMap, memory: GuestMemory, logger: Logger) throws {
+    let root = try Self.makeRoot(board: board, map: map)
+    ports = try SerialPorts(configuration: configuration, logger: logger)
+    try ports.attach(to: board)
+    try PlatformDeviceList(configuration: configuration, map: map).attach(to: board)
+    virtioDevices = try Self.plugIn(
+      try virtioDeviceList(configuration, ports: ports, logger: logger), root: root, board: board, memory: memory, logger: logger)
+    description = Self.describe(configuration, root: root, board: board)
+  }
+
+  private static func makeRoot(board: Board, map: X86AddressMap) throws -> PCIRoot {
+    let windows = PCIWindows(memory32: X86Layout.pciWindow32, memory64: map.pciWindow64)
+    let root = PCIRoot(memory: board.memoryBus, ports: board.ports, windows: windows)
+    let control = board.control
+    try board.ports.insert(
+      ConfigurationPorts(root: root, onReset: { control.end(.reset) }), base: ConfigurationPorts.basePort, length: ConfigurationPorts.portCount)
+    try board.memoryBus.insert(
+      ECAM(root: root), base: X86Layout.ecam.lowerBound, length: X86Layout.ecam.upperBound - X86Layout.ecam.lowerBound)
+    return root
+  }
+
+  /// Puts each device behind the virtio-pci transport into the next slot, so that slots follow from the order of the list.
+  private static func plugIn(
+    _ devices: [NamedVirtioDevice], root: PCIRoot, board: Board, memory: GuestMemory, logger: Logger
+  ) throws -> [VirtioPCIDevice] {
+    let host = VirtioPCIHost(memory: memory, doorbells: board.doorbells, messages: board.routing, loop: board.loop)
+    return try devices.map { named in
+      let interrupt = try LevelInterrupt()
+      let device = try VirtioPCIDevice(
+        named.device, name: named.name, host: host, interrupt: interrupt, offersPackedRing: named.offersPackedRing, logger: logger)
+      let slot = try root.add(device)
+      if let pin = root.interruptPin(of: device) {
+        try board.wiring.connect(interrupt, line: UInt32(root.routing.gsi(slot: slot, pin: pin)))
+      }
+      return device
+    }
+  }
+
+  private static func describe(_ configuration: VMConfiguration, root: PCIRoot, board: Board) -> X86Board {
+    let routing = root.routing
+    var description = X86Board(
+      processors: configuration.cpus.count, pciInterrupts: PCIInterruptRoutes { UInt32(routing.gsi(slot: $0, pin: $1)) })
+    description.hasRTC = configuration.hasRTC
+    description.hasKeyboardController = configuration.hasI8042
+    description.timerInput = board.timerInput
+    description.hasPIC = board.hasPIC
+    description.power.timerPort = UInt16(ACPIPowerManagement.base + ACPIPowerManagement.timerOffset)
+    return description
+  }
+
+  /// Begins to read the standard input for the port that wants it.
+  func startStreams() throws -> RunningStreams { try ports.start() }
+
+  /// Stops every device; no memory of the guest is touched afterwards.
+  func stop() {
+    for device in virtioDevices { device.stop() }
+    ports.finish()
+  }
+}
+
+extension Bus {
+  /// Registers a device of the board; the board's own ranges never overlap or wrap.
+  func insert(_ device: any BusDevice, base: UInt64, length: UInt64) throws {
+    guard let range = BusRange(base: base, length: length) else { throw MachineError.cannotStart("a device's range at \(base) is empty") }
+    try insert(device, at: range)
+  }
+}

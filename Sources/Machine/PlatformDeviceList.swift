@@ -1,0 +1,28 @@
+internal import Boot
+internal import Interrupts
+internal import PlatformDevices
+
+/// Builds the devices that a PC has besides PCI and serial ports.
+struct PlatformDeviceList {
+  let configuration: VMConfiguration
+  let map: X86AddressMap
+
+  func attach(to board: Board) throws {
+    let control = board.control
+    let power = ACPIPowerManagement(onPowerOff: { control.end(.poweredOff) })
+    try board.ports.insert(power, base: ACPIPowerManagement.base, length: ACPIPowerManagement.length)
+    let panic = PanicPort { event in if event == .panicked { control.end(.guestPanic) } }
+    try board.ports.insert(panic, base: PanicPort.base, length: PanicPort.length)
+    if configuration.hasRTC {
+      let interrupt = try EdgeInterrupt()
+      try board.wiring.connect(interrupt, line: RealTimeClock.line)
+      let clock = RealTimeClock(
+        memoryBelow4GiB: map.lowRAM.upperBound - map.lowRAM.lowerBound, memoryAbove4GiB: map.highRAM.upperBound - map.highRAM.lowerBound,
+        interrupt: interrupt)
+      try board.ports.insert(clock, base: RealTimeClock.base, length: RealTimeClock.length)
+    }
+    if configuration.hasI8042 {
+      try board.ports.insert(I8042(onReset: { control.end(.reset) }), base: I8042.base, length: I8042.length)
+    }
+  }
+}
