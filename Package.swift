@@ -66,6 +66,7 @@ let package = Package(
       dependencies: ["CommandLine", "Machine", "BlockDevice", "PlatformDevices", "BasicDevices", "Platform", log],
       swiftSettings: settings),
     tests("ConfigurationTests", of: ["Machine", "BlockDevice", "PlatformDevices"]),
+    tests("MachineTests", of: ["Machine", "CLinux"]),
     // Guest tests: a program that runs in the software KVM host and boots stock kernels.
     .executableTarget(
       name: "guest-tests", dependencies: ["Platform"], path: "Tests/GuestTests", exclude: ["Golden"], swiftSettings: settings),

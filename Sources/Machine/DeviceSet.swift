@@ -28,7 +28,7 @@ final class DeviceSet: Sendable {
   }
 
   private static func makeRoot(board: Board, map: X86AddressMap) throws -> PCIRoot {
-    let windows = PCIWindows(memory32: X86Layout.pciWindow32, memory64: map.pciWindow64)
+    let windows = PCIWindows(memory32: try range(X86Layout.pciWindow32), memory64: try range(map.pciWindow64))
     let root = PCIRoot(memory: board.memoryBus, ports: board.ports, windows: windows)
     let control = board.control
     try board.ports.insert(
@@ -36,6 +36,13 @@ final class DeviceSet: Sendable {
     try board.memoryBus.insert(
       ECAM(root: root), base: X86Layout.ecam.lowerBound, length: X86Layout.ecam.upperBound - X86Layout.ecam.lowerBound)
     return root
+  }
+
+  private static func range(_ addresses: Range<UInt64>) throws -> BusRange {
+    guard let range = BusRange(base: addresses.lowerBound, length: addresses.upperBound - addresses.lowerBound) else {
+      throw MachineError.cannotStart("the machine's address map has an empty window")
+    }
+    return range
   }
 
   /// Puts each device behind the virtio-pci transport into the next slot, so that slots follow from the order of the list.
@@ -49,7 +56,7 @@ final class DeviceSet: Sendable {
         named.device, name: named.name, host: host, interrupt: interrupt, offersPackedRing: named.offersPackedRing, logger: logger)
       let slot = try root.add(device)
       if let pin = root.interruptPin(of: device) {
-        try board.wiring.connect(interrupt, line: UInt32(root.routing.gsi(slot: slot, pin: pin)))
+        try board.wiring.connect(interrupt, line: root.routing.gsi(slot: slot, pin: pin))
       }
       return device
     }
@@ -58,7 +65,7 @@ final class DeviceSet: Sendable {
   private static func describe(_ configuration: VMConfiguration, root: PCIRoot, board: Board) -> X86Board {
     let routing = root.routing
     var description = X86Board(
-      processors: configuration.cpus.count, pciInterrupts: PCIInterruptRoutes { UInt32(routing.gsi(slot: $0, pin: $1)) })
+      processors: configuration.cpus.count, pciInterrupts: Boot.PCIInterruptRouting { routing.gsi(slot: $0, pin: $1) })
     description.hasRTC = configuration.hasRTC
     description.hasKeyboardController = configuration.hasI8042
     description.timerInput = board.timerInput
