@@ -65,6 +65,7 @@ let package = Package(
       name: "crosvm",
       dependencies: ["CommandLine", "Machine", "BlockDevice", "PlatformDevices", "BasicDevices", "Platform", log],
       swiftSettings: settings),
+    tests("CommandLineTests", of: ["CommandLine"]),
     tests("ConfigurationTests", of: ["Machine", "BlockDevice", "PlatformDevices"]),
     tests("MachineTests", of: ["Machine", "CLinux"]),
     // Guest tests: a program that runs in the software KVM host and boots stock kernels.
