@@ -23,7 +23,7 @@ public struct BARDecoding: Sendable {
   ///
   /// - Returns: The numbers of the registers whose range has moved, appeared or gone.
   @discardableResult
-  public mutating func update(from space: ConfigurationSpace) -> [Int] {
+  public mutating func update(from space: PCIConfigurationSpace) -> [Int] {
     guard let host else { return [] }
     let wanted = space.bars.map { ($0.index, space.decodedRange(of: $0)?.base) }
     let changed = wanted.filter { index, base in asked[index] != base }

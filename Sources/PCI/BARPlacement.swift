@@ -18,14 +18,16 @@ final class BARPlacement: BARHost {
   private let memory: Bus
   private let ports: Bus
   private let windows: PCIWindows
+  private let logger: Logger
   private let state: Mutex<State>
 
-  init(device: any PCIDevice, memory: Bus, ports: Bus, windows: PCIWindows) {
+  init(device: any PCIDevice, memory: Bus, ports: Bus, windows: PCIWindows, logger: Logger) {
     name = device.name
     bars = device.bars
     self.memory = memory
     self.ports = ports
     self.windows = windows
+    self.logger = logger
     state = Mutex(State(device: device))
   }
 
@@ -72,6 +74,6 @@ final class BARPlacement: BARHost {
     let isSizing = UInt32(truncatingIfNeeded: base | (bar.size - 1)) == .max
     guard !state.hasLogged, !isSizing else { return }
     state.hasLogged = true
-    Logger(label: "crosvm.\(name)").warning("the guest cannot move register \(bar.index) to 0x\(String(base, radix: 16)): \(reason)")
+    logger.warning("\(name): the guest cannot move register \(bar.index) to 0x\(String(base, radix: 16)): \(reason)")
   }
 }

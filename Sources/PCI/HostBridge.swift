@@ -5,12 +5,12 @@ internal import Synchronization
 final class HostBridge: PCIDevice {
   let name = "host-bridge"
   let bars: [BAR] = []
-  private let space: Mutex<ConfigurationSpace>
+  private let space: Mutex<PCIConfigurationSpace>
 
   init() {
     // The numbers of Intel's 82441FX, as the original has them: Linux binds no driver to it, and its only quirk for it is a note that
     // peer-to-peer transfers are slow. Bridges with memory-mapped access (Q35: 29c0) attract the AGP driver.
-    space = Mutex(ConfigurationSpace(identity: PCIIdentity(vendor: 0x8086, device: 0x1237, classCode: 0x06_0000)))
+    space = Mutex(PCIConfigurationSpace(identity: PCIIdentity(vendor: 0x8086, device: 0x1237, classCode: 0x06_0000)))
   }
 
   func connect(_ host: any BARHost) {}

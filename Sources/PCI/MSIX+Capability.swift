@@ -20,7 +20,7 @@ extension MSIX {
   ///
   /// - Returns: The capability's offset in configuration space; two bytes on is the message control word.
   /// - Throws: `badCapability` when a place is impossible, the tables overlap or the list is full.
-  public func addCapability(to space: inout ConfigurationSpace, table: Place, pending: Place) throws(PCIError) -> Int {
+  public func addCapability(to space: inout PCIConfigurationSpace, table: Place, pending: Place) throws(PCIError) -> Int {
     for place in [table, pending] {
       guard (0...5).contains(place.bar), place.offset % 8 == 0 else {
         throw .badCapability(id: MSIX.capabilityID, reason: "a table is not at a multiple of 8 bytes in one of six registers")
@@ -41,7 +41,7 @@ extension MSIX {
   /// Takes over the message control word from a function's registers, when a write has touched the capability.
   ///
   /// - Parameter capability: What `addCapability` returned.
-  public func update(from space: ConfigurationSpace, capability: Int) {
+  public func update(from space: PCIConfigurationSpace, capability: Int) {
     setControl(UInt16(truncatingIfNeeded: space.read(offset: capability + 2, width: 2)))
   }
 }

@@ -1,5 +1,5 @@
 public import Interrupts
-internal import Logging
+public import Logging
 internal import Platform
 internal import Synchronization
 
@@ -25,6 +25,7 @@ public final class MSIX: Sendable {
   private let control = Atomic<UInt16>(0)
   private let allocator: any MessageInterruptAllocator
   private let name: String
+  private let logger: Logger
   private let hasLogged = Atomic<Bool>(false)
 
   /// Makes the vectors, all masked.
@@ -34,9 +35,12 @@ public final class MSIX: Sendable {
   ///   - vectorCount: 1...2048.
   ///   - allocator: Makes the machine's interrupts, one a vector at most.
   /// - Throws: `badVectorCount`.
-  public init(name: String, vectorCount: Int, allocator: any MessageInterruptAllocator) throws(PCIError) {
+  public init(
+    name: String, vectorCount: Int, allocator: any MessageInterruptAllocator, logger: Logger = Logger(label: "crosvm.pci")
+  ) throws(PCIError) {
     guard (1...MSIX.maximumVectorCount).contains(vectorCount) else { throw .badVectorCount(vectorCount) }
     self.name = name
+    self.logger = logger
     self.allocator = allocator
     vectors = (0..<vectorCount).map { _ in MSIXVector() }
   }
@@ -91,7 +95,7 @@ public final class MSIX: Sendable {
         // What is signalled from now on stays pending, until the guest programs the vector again.
         state.routed = nil
         if !hasLogged.exchange(true, ordering: .relaxed) {
-          Logger(label: "crosvm.\(name)").warning("a message interrupt cannot be set up: \(error)")
+          logger.warning("\(name): a message interrupt cannot be set up: \(error)")
         }
         return
       }

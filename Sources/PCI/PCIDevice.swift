@@ -16,10 +16,10 @@ public protocol PCIDevice: AnyObject, Sendable {
   /// Who answers accesses in a register's range; asked for the registers of `bars` only.
   func busDevice(forBAR index: Int) -> any BusDevice
 
-  /// Answers a configuration load; see `ConfigurationSpace.read`.
+  /// Answers a configuration load; see `PCIConfigurationSpace.read`.
   func readConfiguration(offset: Int, width: Int) -> UInt32
 
-  /// Takes a configuration store; see `ConfigurationSpace.write`.
+  /// Takes a configuration store; see `PCIConfigurationSpace.write`.
   func writeConfiguration(offset: Int, width: Int, value: UInt32)
 }
 

@@ -1,4 +1,5 @@
 public import Bus
+public import Logging
 internal import Synchronization
 
 /// Bus 0 with its 32 slots: finds the device of a configuration access, and first places for base address registers.
@@ -26,6 +27,7 @@ public final class PCIRoot: Sendable {
   public let windows: PCIWindows
   private let memoryBus: Bus
   private let portBus: Bus
+  private let logger: Logger
   private let state: Mutex<State>
 
   /// Makes a bus with nothing but the host bridge.
@@ -34,14 +36,19 @@ public final class PCIRoot: Sendable {
   ///   - memory: The machine's bus of guest-physical addresses.
   ///   - ports: The machine's bus of ports.
   ///   - windows: Where devices may answer; all else is refused to a guest that moves a range there.
-  public init(memory: Bus, ports: Bus, windows: PCIWindows, routing: PCIInterruptRouting = PCIInterruptRouting()) {
+  public init(
+    memory: Bus, ports: Bus, windows: PCIWindows, routing: PCIInterruptRouting = PCIInterruptRouting(),
+    logger: Logger = Logger(label: "crosvm.pci")
+  ) {
     self.routing = routing
     self.windows = windows
     memoryBus = memory
     portBus = ports
+    self.logger = logger
     let bridge = HostBridge()
     var slots = [Slot?](repeating: nil, count: PCIRoot.slotCount)
-    slots[0] = Slot(device: bridge, placement: BARPlacement(device: bridge, memory: memory, ports: ports, windows: windows), allocated: [])
+    let placement = BARPlacement(device: bridge, memory: memory, ports: ports, windows: windows, logger: logger)
+    slots[0] = Slot(device: bridge, placement: placement, allocated: [])
     state = Mutex(
       State(
         slots: slots, memory32: AddressAllocator(window: windows.memory32), memory64: windows.memory64.map { AddressAllocator(window: $0) },
@@ -57,7 +64,7 @@ public final class PCIRoot: Sendable {
   /// - Throws: `slotTaken`, `noFreeSlot` or `windowFull`; the bus is then as before.
   @discardableResult
   public func add(_ device: any PCIDevice, slot wanted: Int? = nil) throws(PCIError) -> Int {
-    let placement = BARPlacement(device: device, memory: memoryBus, ports: portBus, windows: windows)
+    let placement = BARPlacement(device: device, memory: memoryBus, ports: portBus, windows: windows, logger: logger)
     let bars = device.bars
     let (slot, addresses) = try state.withLock { (state: inout State) throws(PCIError) -> (Int, [(BAR, UInt64)]) in
       let slot = try PCIRoot.choose(wanted, in: state)
@@ -81,7 +88,7 @@ public final class PCIRoot: Sendable {
     }
     if let pin = interruptPin(of: device) {
       device.writeConfiguration(
-        offset: ConfigurationSpace.Register.interruptLine, width: 1, value: routing.gsi(slot: slot, pin: pin))
+        offset: PCIConfigurationSpace.Register.interruptLine, width: 1, value: routing.gsi(slot: slot, pin: pin))
     }
     device.connect(placement)
     return slot
@@ -114,7 +121,7 @@ public final class PCIRoot: Sendable {
 
   /// The interrupt pin that a device says it uses, 0 for INTA to 3 for INTD.
   public func interruptPin(of device: any PCIDevice) -> Int? {
-    let pin = device.readConfiguration(offset: ConfigurationSpace.Register.interruptPin, width: 1) & 0xff
+    let pin = device.readConfiguration(offset: PCIConfigurationSpace.Register.interruptPin, width: 1) & 0xff
     return (1...4).contains(pin) ? Int(pin) - 1 : nil
   }
 

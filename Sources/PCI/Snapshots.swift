@@ -1,7 +1,7 @@
 internal import Interrupts
 internal import Synchronization
 
-extension ConfigurationSpace {
+extension PCIConfigurationSpace {
   /// The registers' contents, for `restore`.
   public func snapshot() -> [UInt8] { bytes }
 
@@ -36,7 +36,7 @@ extension MSIX {
   /// Takes over table and pending bits, then the message control word from the function's registers.
   ///
   /// - Throws: `badState` when the snapshot is of another number of vectors; nothing is changed then.
-  public func restore(_ state: [UInt8], from space: ConfigurationSpace, capability: Int) throws(PCIError) {
+  public func restore(_ state: [UInt8], from space: PCIConfigurationSpace, capability: Int) throws(PCIError) {
     var reader = StateReader(state)
     guard Int(try reader.get(UInt16.self)) == vectors.count else { throw .badState("it has another number of vectors") }
     var entries: [(message: InterruptMessage, isMasked: Bool, isPending: Bool)] = []

@@ -1,7 +1,7 @@
 /// The configuration registers of a function with a header of type 0 (PCI 3.0, section 6.1).
 ///
 /// A value: the device keeps it behind a lock of its own. Every access that a guest can make has an answer.
-public struct ConfigurationSpace: Sendable {
+public struct PCIConfigurationSpace: Sendable {
   /// The bytes that a conventional function has.
   public static let size = 256
   /// The bytes that the memory-mapped access reaches; those behind `size` read as zero.
@@ -89,8 +89,8 @@ public struct ConfigurationSpace: Sendable {
   ///   - offset: Any value; those from `size` to `extendedSize` read as zero, others as all ones.
   ///   - width: 1, 2 or 4 bytes that lie within one aligned group of four; other accesses read as all ones.
   public func read(offset: Int, width: Int) -> UInt32 {
-    guard ConfigurationSpace.isAccess(offset, width) else { return .max }
-    guard offset < ConfigurationSpace.size else { return 0 }
+    guard PCIConfigurationSpace.isAccess(offset, width) else { return .max }
+    guard offset < PCIConfigurationSpace.size else { return 0 }
     var value: UInt32 = 0
     for index in 0..<width { value |= UInt32(bytes[offset + index]) << UInt32(8 * index) }
     return value
@@ -100,7 +100,7 @@ public struct ConfigurationSpace: Sendable {
   ///
   /// - Returns: What the device must act on.
   public mutating func write(offset: Int, width: Int, value: UInt32) -> Effect {
-    guard ConfigurationSpace.isAccess(offset, width), offset < ConfigurationSpace.size else { return [] }
+    guard PCIConfigurationSpace.isAccess(offset, width), offset < PCIConfigurationSpace.size else { return [] }
     let before = command
     var changed = false
     for index in 0..<width {

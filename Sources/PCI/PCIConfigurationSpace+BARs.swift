@@ -1,6 +1,6 @@
 public import Bus
 
-extension ConfigurationSpace {
+extension PCIConfigurationSpace {
   /// Adds a base address register, at address zero.
   ///
   /// Software finds the size by writing ones and reading back which bits took them (PCI 3.0, section 6.2.5.1).

@@ -1,4 +1,4 @@
-extension ConfigurationSpace {
+extension PCIConfigurationSpace {
   /// Appends a capability to the list (PCI 3.0, section 6.7).
   ///
   /// - Parameters:
@@ -10,7 +10,7 @@ extension ConfigurationSpace {
   @discardableResult
   public mutating func addCapability(id: UInt8, body: [UInt8], writable mask: [UInt8] = []) throws(PCIError) -> Int {
     let offset = nextCapability
-    guard offset + 2 + body.count <= ConfigurationSpace.size else { throw .badCapability(id: id, reason: "there is no room left") }
+    guard offset + 2 + body.count <= PCIConfigurationSpace.size else { throw .badCapability(id: id, reason: "there is no room left") }
     guard mask.count <= body.count else { throw .badCapability(id: id, reason: "it is shorter than its mask") }
     bytes[offset] = id
     bytes.replaceSubrange((offset + 2)..<(offset + 2 + body.count), with: body)
@@ -24,11 +24,11 @@ extension ConfigurationSpace {
 
   /// Reads four bytes that the device placed, such as a capability's field; zero outside the function's 256 bytes.
   public func field(_ offset: Int) -> UInt32 {
-    ConfigurationSpace.isAccess(offset, 4) ? get(offset) : 0
+    PCIConfigurationSpace.isAccess(offset, 4) ? get(offset) : 0
   }
 
   /// Changes four bytes that the guest sees, whatever their masks; ignored outside the function's 256 bytes.
   public mutating func setField(_ offset: Int, _ value: UInt32) {
-    if ConfigurationSpace.isAccess(offset, 4), offset < ConfigurationSpace.size { set(offset, value) }
+    if PCIConfigurationSpace.isAccess(offset, 4), offset < PCIConfigurationSpace.size { set(offset, value) }
   }
 }
