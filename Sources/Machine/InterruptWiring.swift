@@ -1,5 +1,6 @@
 internal import Interrupts
 internal import KVM
+internal import Platform
 
 /// Connects the devices' interrupt events to the machine's interrupt controllers.
 protocol InterruptWiring: Sendable {

@@ -35,7 +35,7 @@ final class ProcessorThread: Sendable {
   /// Makes `kick` interrupt system calls and do nothing else; once, before the first thread.
   static func installKick() {
     var action = sigaction()
-    action.__sigaction_handler.sa_handler = { _ in }
+    unsafe action.__sigaction_handler.sa_handler = { _ in }
     unsafe _ = sigaction(kick, &action, nil)
   }
 
