@@ -66,6 +66,7 @@ let package = Package(
       dependencies: ["CommandLine", "Machine", "BlockDevice", "PlatformDevices", "BasicDevices", "Platform", log],
       swiftSettings: settings),
     tests("CommandLineTests", of: ["CommandLine"]),
+    tests("PlatformTests", of: ["Platform"]),
     tests("ConfigurationTests", of: ["Machine", "BlockDevice", "PlatformDevices"]),
     tests("MachineTests", of: ["Machine", "CLinux"]),
     // Guest tests: a program that runs in the software KVM host and boots stock kernels.

@@ -1,0 +1,94 @@
+internal import CLinux
+internal import Glibc
+
+/// A connection to the system's log (syslog(3), RFC 3164 without a time, which the log daemon adds).
+public final class SystemLog: Sendable {
+  /// How serious a line is, with syslog's numbers.
+  public enum Severity: Int, Sendable {
+    /// The program cannot go on.
+    case error = 3
+    /// Something is not as it should be.
+    case warning = 4
+    /// What happens in good order.
+    case informational = 6
+    /// For developers.
+    case debug = 7
+  }
+
+  private let socket: OwnedDescriptor
+  private let path: String
+  private let prefix: String
+
+  /// Longer lines are cut: log daemons commonly take one KiB.
+  static let longestLine = 1000
+
+  /// Connects to the log daemon.
+  ///
+  /// - Parameters:
+  ///   - tag: Stands before each line, with the process's number; control characters, spaces and colons become underscores.
+  ///   - path: The daemon's socket.
+  public init(tag: String, path: String = "/dev/log") throws(SystemError) {
+    socket = try UnixSocket.connect(to: path, kind: .datagram)
+    self.path = path
+    let safe = tag.unicodeScalars.map { $0.value > 32 && $0 != ":" && $0.value != 127 ? Character($0) : "_" }
+    prefix = "\(String(safe))[\(getpid())]: "
+  }
+
+  /// Sends one line, waiting while the daemon is busy.
+  ///
+  /// Bytes other than printable ASCII, tabs and UTF-8 sequences are replaced by question marks, so that a guest cannot forge a second line.
+  public func write(_ line: some Sequence<UInt8>, severity: Severity = .informational) throws(SystemError) {
+    // Facility 1: user-level messages.
+    var message = Array("<\(8 + severity.rawValue)>\(prefix)".utf8)
+    for byte in line.prefix(SystemLog.longestLine) { message.append((byte >= 32 && byte != 127) || byte == 9 ? byte : UInt8(ascii: "?")) }
+    let number = socket.number
+    for attempt in 0...1 {
+      let sent = unsafe message.withUnsafeBytes { unsafe send(number, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL)) }
+      if sent >= 0 { return }
+      let code = errno
+      if attempt == 1 || code == EMSGSIZE { throw SystemError("write to the system log", code: code) }
+      // The daemon may have been started anew.
+      if code != EINTR { try UnixSocket.connect(number, to: path) }
+    }
+  }
+}
+
+/// Cuts the guest's output into lines for the system log.
+struct SystemLogDrain: ByteDrain {
+  /// More lines a second than this make the guest wait, so that it cannot flood the host's log.
+  static let linesPerSecond = 1000
+
+  private let log: SystemLog
+  private var line: [UInt8] = []
+  private var linesInWindow = 0
+  private var windowStart: UInt64 = 0
+
+  init(log: SystemLog) { self.log = log }
+
+  mutating func write(_ bytes: [UInt8], for buffer: OutputBuffer) throws(SystemError) {
+    for byte in bytes {
+      if byte != UInt8(ascii: "\n") { line.append(byte) }
+      guard byte == UInt8(ascii: "\n") || line.count >= SystemLog.longestLine else { continue }
+      if line.last == UInt8(ascii: "\r") { line.removeLast() }
+      guard waitForTurn(buffer) else { return }
+      defer { line.removeAll(keepingCapacity: true) }
+      if !line.isEmpty { try log.write(line) }
+    }
+  }
+
+  /// Waits until another line may be sent; false when the writer shall give up.
+  private mutating func waitForTurn(_ buffer: OutputBuffer) -> Bool {
+    let second: UInt64 = 1_000_000_000
+    let now = monotonicNanoseconds()
+    if now &- windowStart >= second {
+      windowStart = now
+      linesInWindow = 0
+    }
+    linesInWindow += 1
+    if linesInWindow <= SystemLogDrain.linesPerSecond { return true }
+    let rest = Int32(truncatingIfNeeded: (second - (now &- windowStart)) / 1_000_000 + 1)
+    linesInWindow = 0
+    windowStart = now &+ UInt64(rest) * 1_000_000
+    return buffer.pause(milliseconds: rest)
+  }
+}
