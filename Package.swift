@@ -67,6 +67,7 @@ let package = Package(
       swiftSettings: settings),
     tests("CommandLineTests", of: ["CommandLine"]),
     tests("PlatformTests", of: ["Platform"]),
+    tests("PlatformDevicesTests", of: ["PlatformDevices", "Bus", "Interrupts", "Platform"]),
     tests("ConfigurationTests", of: ["Machine", "BlockDevice", "PlatformDevices"]),
     tests("MachineTests", of: ["Machine", "CLinux"]),
     // Guest tests: a program that runs in the software KVM host and boots stock kernels.
