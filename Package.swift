@@ -1,6 +1,9 @@
 // swift-tools-version: 6.2
 import PackageDescription
 
+/// Set by the test suite: warnings in this package, not those in its dependencies, are errors.
+let isStrict = Context.environment["CROSVM_STRICT"] == "1"
+
 /// Settings that every Swift target of this package builds with.
 let settings: [SwiftSetting] = [
   .swiftLanguageMode(.v6),
@@ -8,6 +11,7 @@ let settings: [SwiftSetting] = [
   .enableUpcomingFeature("ExistentialAny"),
   .enableUpcomingFeature("MemberImportVisibility"),
   .enableUpcomingFeature("InternalImportsByDefault"),
+  .treatAllWarnings(as: isStrict ? .error : .warning),
 ]
 
 /// A module and its floor: `sees` lists the modules of lower floors that it may import.
