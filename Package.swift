@@ -74,6 +74,7 @@ let package = Package(
     tests("PlatformDevicesTests", of: ["PlatformDevices", "Bus", "Interrupts", "Platform"]),
     tests("ConfigurationTests", of: ["Machine", "BlockDevice", "PlatformDevices"]),
     tests("MachineTests", of: ["Machine", "CLinux"]),
+    tests("PCITests", of: ["PCI", "Bus", "Interrupts", "Platform"]),
     // Guest tests: a program that runs in the software KVM host and boots stock kernels.
     .executableTarget(
       name: "guest-tests", dependencies: ["Platform"], path: "Tests/GuestTests", exclude: ["Golden"], swiftSettings: settings),

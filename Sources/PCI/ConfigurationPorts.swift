@@ -33,7 +33,7 @@ public final class ConfigurationPorts: BusDevice {
     case (0, 4): return UInt64(state.withLock { $0.address })
     case (1, 1): return UInt64(state.withLock { $0.reset })
     case (4..<8, _):
-      guard let target = target(of: offset, width) else { return .max }
+      guard width <= 4, let target = target(of: offset, width) else { return .max }
       return UInt64(root.read(slot: target.slot, function: target.function, offset: target.register, width: width))
     default: return .max
     }

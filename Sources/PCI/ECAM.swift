@@ -12,7 +12,7 @@ public final class ECAM: BusDevice {
 
   /// Answers a load; what does not exist reads as all ones.
   public func read(offset: UInt64, width: Int) -> UInt64 {
-    guard offset < ECAM.bytesPerBus else { return .max }
+    guard offset < ECAM.bytesPerBus, width <= 4 else { return .max }
     return UInt64(root.read(slot: Int(offset >> 15), function: Int(offset >> 12 & 7), offset: Int(offset & 0xfff), width: width))
   }
 

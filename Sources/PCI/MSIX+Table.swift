@@ -30,11 +30,13 @@ extension MSIX {
     guard width == 4 || width == 8, offset % UInt64(width) == 0, offset < MSIX.pendingSize(vectorCount: vectorCount) else { return .max }
     let first = Int(offset) * 8
     var value: UInt64 = 0
-    for index in first..<min(first + 8 * width, vectorCount) where vectors[index].state.withLock({ $0.isPending }) {
+    for index in first..<(first + 8 * width) where isPending(index) {
       value |= 1 << UInt64(index - first)
     }
     return value
   }
+
+  private func isPending(_ index: Int) -> Bool { index < vectorCount && vectors[index].state.withLock { $0.isPending } }
 
   /// The bytes that the pending bits of so many vectors take.
   public static func pendingSize(vectorCount: Int) -> UInt64 { UInt64((max(vectorCount, 0) + 63) / 64 * 8) }

@@ -15,8 +15,9 @@ extension VirtioPCIDevice {
       // The driver reads back that the bit is not there (section 2.2.2).
       added.remove(.featuresOK)
     }
-    // Without agreement on the features nothing can be served.
-    if !before.union(added).contains(.featuresOK) { added.remove(.driverOK) }
+    // Without agreement on the features nothing can be served; and a driver that has given up can only reset.
+    let after = before.union(added)
+    if !after.contains(.featuresOK) || after.contains(.failed) { added.remove(.driverOK) }
     interrupt.add(added)
     if added.contains(.driverOK) { activate(&state) }
   }

@@ -190,7 +190,7 @@ public final class VirtioPCIDevice: PCIDevice, BusDevice {
   private func store(_ offset: UInt64, _ width: Int, _ value: UInt64, _ state: inout State) {
     switch VirtioPCILayout.place(offset, width) {
     case .common(let offset): if let status = state.common.write(offset, width, value) { setStatus(status, &state) }
-    case .device(let offset): device.writeConfiguration(offset: offset, width: width, value: value)
+    case .device(let offset): device.writeConfiguration(offset: offset, width: width, value: value & (.max >> UInt64(64 - 8 * width)))
     case .interruptStatus, .notify, .vectorTable, .pendingBits, nil: write(offset: offset, width: width, value: value)
     }
   }
