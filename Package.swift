@@ -69,6 +69,7 @@ let package = Package(
       name: "crosvm",
       dependencies: ["CommandLine", "Machine", "BlockDevice", "PlatformDevices", "BasicDevices", "Platform", log],
       swiftSettings: settings),
+    tests("BootTests", of: ["Boot", "GuestMemory", "Platform"]),
     tests("CommandLineTests", of: ["CommandLine"]),
     tests("PlatformTests", of: ["Platform"]),
     tests("PlatformDevicesTests", of: ["PlatformDevices", "Bus", "Interrupts", "Platform"]),

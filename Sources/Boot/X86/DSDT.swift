@@ -14,14 +14,14 @@ struct DSDT {
       devices += board.serialPorts.filter { DSDT.serialPorts.indices.contains($0) }.map(serialPort)
       if board.hasRTC { devices.append(clock()) }
       if board.hasKeyboardController { devices.append(keyboard()) }
-      table.append(bytes: AML.scope("\\_SB", devices))
+      table.append(bytes: AML.scope("_SB", devices))
     }
   }
 
   /// 7.4.2, `_S5`: the sleep type for PM1a control, and for PM1b, which there is not.
   private func powerOff() -> [UInt8] {
     let type = AML.integer(UInt64(board.power.offSleepType & 7))
-    return AML.named("\\_S5", AML.package([type, type, AML.integer(0), AML.integer(0)]))
+    return AML.named("_S5", AML.package([type, type, AML.integer(0), AML.integer(0)]))
   }
 
   private func pciRoot() -> [UInt8] {
@@ -33,6 +33,7 @@ struct DSDT {
     resources.addPortWindow(0xd00...0xffff)
     resources.addMemoryWindow32(X86Layout.pciWindow32)
     resources.addMemoryWindow64(map.pciWindow64)
+    let routes = board.pciInterrupts.routes
     return AML.device(
       "PCI0",
       [
@@ -42,7 +43,7 @@ struct DSDT {
         AML.named("_SEG", AML.integer(0)),
         AML.named("_BBN", AML.integer(0)),
         AML.named("_CRS", resources.encoded),
-        AML.named("_PRT", AML.package(board.pciInterrupts.routes.map(interruptRoute))),
+        routes.isEmpty ? [] : AML.named("_PRT", AML.package(routes.map(interruptRoute))),
         pciFeatureControl(),
       ])
   }
