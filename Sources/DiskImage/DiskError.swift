@@ -1,0 +1,51 @@
+public import Platform
+
+/// Why a disk image cannot be used. Each case but the last names the file.
+public enum DiskError: Error, Equatable, Sendable, CustomStringConvertible {
+  /// There is no such file.
+  case missing(String)
+  /// The file may not be read, or not be written where that was asked for.
+  case refused(String, writing: Bool)
+  /// The file is a directory.
+  case directory(String)
+  /// The file is neither a regular file nor a block device.
+  case notADisk(String)
+  /// The file holds no byte.
+  case empty(String)
+  /// The size in bytes is not a multiple of the block size.
+  case ragged(String, size: UInt64, blockSize: Int)
+  /// Another user holds a lock that excludes this use.
+  case inUse(String, writing: Bool)
+  /// The file system keeps no locks.
+  case cannotLock(String, SystemError)
+  /// The file system cannot bypass the page cache.
+  case cannotBypassCache(String)
+  /// The descriptor named by `/proc/self/fd/N` is not open, or not for what was asked.
+  case badDescriptor(String, writing: Bool)
+  /// Anything else that the kernel said.
+  case system(SystemError)
+
+  /// One line: what is wrong, with the value, and what to do.
+  public var description: String {
+    switch self {
+    case .missing(let path): "disk image \(path) does not exist"
+    case .refused(let path, true): "disk image \(path) may not be written by this user; change its permissions or open it read-only"
+    case .refused(let path, false): "disk image \(path) may not be read by this user"
+    case .directory(let path): "disk image \(path) is a directory"
+    case .notADisk(let path): "disk image \(path) is neither a regular file nor a block device"
+    case .empty(let path): "disk image \(path) is empty"
+    case .ragged(let path, let size, let blockSize):
+      "disk image \(path) has \(size) bytes, which is not a multiple of \(blockSize); extend it to "
+        + "\((size / UInt64(blockSize) + 1) * UInt64(blockSize)) bytes"
+    case .inUse(let path, true):
+      "disk image \(path) is used by another process or disk; end that first, or give lock=false if both are made to share it"
+    case .inUse(let path, false):
+      "disk image \(path) is written by another process or disk; end that first, or give lock=false if both are made to share it"
+    case .cannotLock(let path, let error): "disk image \(path) cannot be locked (\(error.reason)); give lock=false to use it unlocked"
+    case .cannotBypassCache(let path): "disk image \(path) is on a file system without direct I/O; leave out direct"
+    case .badDescriptor(let path, let writing):
+      "\(path) is not a descriptor open for \(writing ? "reading and writing" : "reading") in this process"
+    case .system(let error): error.description
+    }
+  }
+}

@@ -1,0 +1,152 @@
+internal import CLinux
+internal import Glibc
+internal import Platform
+
+extension RawImage: SynchronousDisk {
+  /// Reads or writes a list of buffers by one system call.
+  @unsafe public func transfer(isWrite: Bool, vectors: BufferVectors, offset: UInt64, isDurable: Bool) -> Int {
+    while true {
+      let done =
+        isWrite
+        ? unsafe pwritev2(number, vectors.first, Int32(vectors.count), Int(offset), isDurable ? Int32(clinux_RWF_DSYNC) : 0)
+        : unsafe preadv(number, vectors.first, Int32(vectors.count), Int(offset))
+      if done >= 0 { return done }
+      if errno != EINTR { return -Int(errno) }
+    }
+  }
+
+  /// Reads or writes a list of buffers that are not aligned for direct I/O, by way of memory that is, in pieces of its size.
+  ///
+  /// - Returns: Zero or an `errno`.
+  @unsafe func transfer(isWrite: Bool, vectors: BufferVectors, offset: UInt64, isDurable: Bool, through bounce: MemoryMapping) -> Int32 {
+    var cursor = unsafe VectorCursor(vectors)
+    var offset = offset
+    while true {
+      let count = unsafe isWrite ? cursor.gather(into: bounce.base, atMost: bounce.count) : cursor.left(atMost: bounce.count)
+      if count == 0 { return 0 }
+      var piece = unsafe iovec(iov_base: bounce.base, iov_len: count)
+      var done = 0
+      while done < count {
+        let length = unsafe withUnsafeMutablePointer(to: &piece) {
+          unsafe transfer(
+            isWrite: isWrite, vectors: BufferVectors(first: $0, count: 1), offset: offset + UInt64(done), isDurable: isDurable)
+        }
+        guard length > 0 else { return length == 0 ? EIO : Int32(-length) }
+        done += length
+        unsafe piece.iov_base = unsafe bounce.base + done
+        unsafe piece.iov_len = count - done
+      }
+      if !isWrite { unsafe cursor.scatter(from: bounce.base, count: count) }
+      offset += UInt64(count)
+    }
+  }
+
+  /// Puts all writes that have ended on stable storage (fdatasync(2)).
+  public func flush() -> Int32 {
+    while fdatasync(number) != 0 { if errno != EINTR { return errno } }
+    return 0
+  }
+
+  /// Makes a hole of a range, where the file system can.
+  public func discard(offset: UInt64, count: UInt64) -> Int32 {
+    guard discards else { return 0 }
+    let code = allocate(Allocation.punchHole, offset: offset, count: count)
+    return code == EOPNOTSUPP ? discardDevice(offset: offset, count: count) : code
+  }
+
+  /// Fills a range with zeroes, by the quickest way that the file system offers.
+  public func writeZeroes(offset: UInt64, count: UInt64, mayDiscard: Bool) -> Int32 {
+    for mode in zeroingModes(mayDiscard: mayDiscard) {
+      let code = allocate(mode, offset: offset, count: count)
+      if code != EOPNOTSUPP { return code }
+    }
+    return storeZeroes(offset: offset, count: count)
+  }
+
+  /// What to try, in order, before zeroes are written one by one.
+  private func zeroingModes(mayDiscard: Bool) -> [Int32] {
+    mayDiscard && options.isSparse ? [Allocation.punchHole, Allocation.zeroRange] : [Allocation.zeroRange]
+  }
+
+  private func allocate(_ mode: Int32, offset: UInt64, count: UInt64) -> Int32 {
+    while fallocate(number, mode, Int(offset), Int(count)) != 0 { if errno != EINTR { return errno } }
+    return 0
+  }
+
+  /// Discards blocks of a block device that cannot make them zeroes on the way; success where it cannot discard at all.
+  func discardDevice(offset: UInt64, count: UInt64) -> Int32 {
+    let range: [UInt64] = [offset, count]
+    let code = unsafe range.withUnsafeBytes { bytes in
+      // The kernel only reads the range.
+      unsafe clinux_ioctl_pointer(number, clinux_BLKDISCARD, UnsafeMutableRawPointer(mutating: bytes.baseAddress)) == 0 ? 0 : errno
+    }
+    return code == EOPNOTSUPP || code == ENOTTY || code == EINVAL ? 0 : code
+  }
+
+  private func storeZeroes(offset: UInt64, count: UInt64) -> Int32 {
+    guard let zeroes = try? MemoryMapping.anonymous(count: 1 << 20) else { return ENOMEM }
+    var done: UInt64 = 0
+    while done < count {
+      var piece = unsafe iovec(iov_base: zeroes.base, iov_len: Int(min(count - done, UInt64(zeroes.count))))
+      let length = unsafe withUnsafeMutablePointer(to: &piece) {
+        unsafe transfer(isWrite: true, vectors: BufferVectors(first: $0, count: 1), offset: offset + done, isDurable: false)
+      }
+      guard length > 0 else { return length == 0 ? EIO : Int32(-length) }
+      done += UInt64(length)
+    }
+    return 0
+  }
+}
+
+/// Modes of fallocate(2) that keep a file's size.
+enum Allocation {
+  static let punchHole = Int32(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
+  static let zeroRange = Int32(FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE)
+}
+
+/// A place in a list of buffers that moves on as bytes are copied.
+@unsafe struct VectorCursor {
+  private let vectors: BufferVectors
+  private var index = 0
+  private var inside = 0
+
+  init(_ vectors: BufferVectors) { unsafe self.vectors = vectors }
+
+  /// How many bytes are left, counted up to a limit.
+  func left(atMost limit: Int) -> Int {
+    var sum = unsafe -inside
+    var next = unsafe index
+    while unsafe next < vectors.count, sum < limit {
+      sum += unsafe vectors.first[next].iov_len
+      next += 1
+    }
+    return max(0, min(sum, limit))
+  }
+
+  /// Copies at most `limit` bytes out of the buffers; returns how many.
+  mutating func gather(into target: UnsafeMutableRawPointer, atMost limit: Int) -> Int {
+    let count = unsafe left(atMost: limit)
+    unsafe move(count) { buffer, done, length in unsafe memcpy(target + done, buffer, length) }
+    return count
+  }
+
+  /// Copies bytes into the buffers; `count` is at most what is left.
+  mutating func scatter(from source: UnsafeMutableRawPointer, count: Int) {
+    unsafe move(count) { buffer, done, length in unsafe memcpy(buffer, source + done, length) }
+  }
+
+  private mutating func move(_ count: Int, _ copy: (_ buffer: UnsafeMutableRawPointer, _ done: Int, _ length: Int) -> Void) {
+    var done = 0
+    while done < count, unsafe index < vectors.count {
+      let vector = unsafe vectors.first[index]
+      let length = unsafe min(vector.iov_len - inside, count - done)
+      if length > 0, let base = unsafe vector.iov_base { unsafe copy(base + inside, done, length) }
+      done += length
+      unsafe inside += length
+      if unsafe inside == vector.iov_len {
+        unsafe index += 1
+        unsafe inside = 0
+      }
+    }
+  }
+}

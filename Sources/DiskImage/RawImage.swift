@@ -1,0 +1,174 @@
+internal import CLinux
+internal import Glibc
+public import Platform
+
+/// A disk image without a format: a regular file, holes and all, or a block device of the host.
+public final class RawImage: DiskImage, Sendable {
+  /// How an image is opened.
+  public struct Options: Sendable, Equatable {
+    /// Whether writes are refused.
+    public var isReadOnly = false
+    /// Whether the host's page cache is bypassed.
+    public var isDirect = false
+    /// Whether others are kept from using the file: from writing it where it is only read, from any use where it is written.
+    public var isLocked = true
+    /// Whether discarded ranges become holes.
+    public var isSparse = true
+
+    /// Writable, through the page cache, locked, sparse.
+    public init() {}
+  }
+
+  /// The file's name, for messages.
+  public let path: String
+  /// The file's size in bytes when it was opened.
+  public let size: UInt64
+  /// How the image was opened.
+  public let options: Options
+  /// What offsets and lengths must be multiples of: 512, or what direct I/O needs.
+  public let alignment: Int
+  /// What addresses of buffers must be multiples of for direct I/O without a copy; 1 through the page cache.
+  let bufferAlignment: Int
+  /// Whether reads and writes are copies from and to the host's memory, which are faster done than queued.
+  let isMemory: Bool
+
+  private let descriptor: OwnedDescriptor
+
+  /// Whether writes are refused.
+  public var isReadOnly: Bool { options.isReadOnly }
+  /// Whether discarded ranges become holes.
+  public var discards: Bool { options.isSparse && !options.isReadOnly }
+
+  /// The image's descriptor, lent.
+  public var number: Int32 { descriptor.number }
+
+  /// Opens an image.
+  ///
+  /// A path of the form `/proc/self/fd/N` means the open descriptor N itself, as another program passed it.
+  public convenience init(path: String, options: Options = Options()) throws(DiskError) {
+    let descriptor = try RawImage.open(path, options)
+    try self.init(descriptor: descriptor, path: path, options: options)
+  }
+
+  /// Takes an open file as an image: one that another process opened, perhaps.
+  ///
+  /// - Parameters:
+  ///   - descriptor: Open for reading, and for writing unless the image is read-only.
+  ///   - path: The file's name, for messages.
+  ///   - options: As for opening. A lock is taken on the open file, and shared by all duplicates of the descriptor.
+  public init(descriptor: consuming OwnedDescriptor, path: String, options: Options = Options()) throws(DiskError) {
+    let number = descriptor.number
+    let size = try RawImage.size(of: number, path)
+    guard size > 0 else { throw .empty(path) }
+    if options.isLocked { try RawImage.lock(number, path, writing: !options.isReadOnly) }
+    var alignments = (offset: 512, buffer: 1)
+    if options.isDirect { alignments = try RawImage.enableDirect(number, path) }
+    guard size % UInt64(alignments.offset) == 0 else { throw .ragged(path, size: size, blockSize: alignments.offset) }
+    self.path = path
+    self.size = size
+    self.options = options
+    alignment = alignments.offset
+    bufferAlignment = alignments.buffer
+    isMemory = !options.isDirect && RawImage.isInMemory(number)
+    self.descriptor = descriptor
+  }
+
+  /// Makes a way to the image for one thread: through io_uring where the kernel allows it, else by plain system calls.
+  public func makeChannel(depth: Int, buffers: (any AnyObject & Sendable)?) throws(DiskError) -> any DiskChannel {
+    do { return try RingChannel(image: self, depth: depth, buffers: buffers) } catch {
+      guard case .system(let reason) = error, [ENOSYS, EPERM, EACCES, EINVAL].contains(reason.code) else { throw error }
+      return try InlineChannel(disk: self, depth: depth, buffers: buffers)
+    }
+  }
+}
+
+extension RawImage {
+  private static func open(_ path: String, _ options: Options) throws(DiskError) -> OwnedDescriptor {
+    let access = options.isReadOnly ? O_RDONLY : O_RDWR
+    if path.hasPrefix("/proc/self/fd/"), let number = Int32(path.dropFirst(14)) { return try adopt(number, path, access) }
+    do {
+      // Not blocking, for the sake of named pipes; it means nothing to files, except to io_uring, so it goes again.
+      let descriptor = try OwnedDescriptor.open(path, flags: access | O_NONBLOCK | O_NOCTTY)
+      let number = descriptor.number
+      try retrying("open \(path)") { Int(clinux_fcntl(number, F_SETFL, Int(access))) }
+      return descriptor
+    } catch {
+      switch error.code {
+      case ENOENT, ENOTDIR: throw .missing(path)
+      case EACCES, EPERM, EROFS, ETXTBSY: throw .refused(path, writing: !options.isReadOnly)
+      case EISDIR: throw .directory(path)
+      case ENXIO, ENODEV: throw .notADisk(path)
+      default: throw .system(error)
+      }
+    }
+  }
+
+  private static func adopt(_ number: Int32, _ path: String, _ access: Int32) throws(DiskError) -> OwnedDescriptor {
+    let flags = clinux_fcntl(number, F_GETFL, 0)
+    guard flags >= 0, flags & O_ACCMODE == O_RDWR || (flags & O_ACCMODE == O_RDONLY && access == O_RDONLY) else {
+      throw .badDescriptor(path, writing: access == O_RDWR)
+    }
+    do {
+      let copy = Int32(try retrying("duplicate \(path)") { Int(clinux_fcntl(number, F_DUPFD_CLOEXEC, 3)) })
+      return OwnedDescriptor(owning: copy)
+    } catch { throw .system(error) }
+  }
+
+  private static func size(of number: Int32, _ path: String) throws(DiskError) -> UInt64 {
+    do {
+      var status = stat()
+      try retrying("examine \(path)") { unsafe Int(fstat(number, &status)) }
+      switch status.st_mode & S_IFMT {
+      case S_IFREG:
+        let size = UInt64(max(0, status.st_size))
+        guard size % 512 == 0 else { throw DiskError.ragged(path, size: size, blockSize: 512) }
+        return size
+      case S_IFBLK:
+        var size: UInt64 = 0
+        try retrying("ask for the size of \(path)") { unsafe Int(clinux_ioctl_pointer(number, clinux_BLKGETSIZE64, &size)) }
+        return size
+      case S_IFDIR: throw DiskError.directory(path)
+      default: throw DiskError.notADisk(path)
+      }
+    } catch let error as SystemError { throw .system(error) } catch let error as DiskError { throw error } catch { throw .notADisk(path) }
+  }
+
+  /// Takes a lock on the whole file that belongs to the open file, not to the process (F_OFD_SETLK, fcntl(2)).
+  private static func lock(_ number: Int32, _ path: String, writing: Bool) throws(DiskError) {
+    var lock = flock()
+    lock.l_type = Int16(writing ? F_WRLCK : F_RDLCK)
+    lock.l_whence = Int16(SEEK_SET)
+    do {
+      try retrying("lock \(path)") { unsafe Int(clinux_fcntl_pointer(number, clinux_F_OFD_SETLK, &lock)) }
+    } catch { throw error.code == EAGAIN || error.code == EACCES ? .inUse(path, writing: writing) : .cannotLock(path, error) }
+  }
+
+  /// Whether the file lives in the host's memory: tmpfs, ramfs or hugetlbfs (statfs(2)).
+  private static func isInMemory(_ number: Int32) -> Bool {
+    var status = statfs()
+    guard unsafe fstatfs(number, &status) == 0 else { return false }
+    return [0x0102_1994, 0x8584_58f6, 0x9584_58f6].contains(Int(status.f_type))
+  }
+
+  /// Switches the page cache off (O_DIRECT).
+  ///
+  /// - Returns: What offsets and lengths, and what addresses, must then be multiples of.
+  private static func enableDirect(_ number: Int32, _ path: String) throws(DiskError) -> (offset: Int, buffer: Int) {
+    let flags = clinux_fcntl(number, F_GETFL, 0)
+    guard flags >= 0, clinux_fcntl(number, F_SETFL, Int(flags | clinux_O_DIRECT)) == 0 else { throw .cannotBypassCache(path) }
+    // The kernel tells since Linux 6.1, for most file systems.
+    var status = statx()
+    if unsafe statx(number, "", clinux_AT_EMPTY_PATH, UInt32(STATX_DIOALIGN), &status) == 0, status.stx_mask & UInt32(STATX_DIOALIGN) != 0 {
+      guard status.stx_dio_offset_align > 0 else { throw .cannotBypassCache(path) }
+      return (max(512, Int(status.stx_dio_offset_align)), max(1, Int(status.stx_dio_mem_align)))
+    }
+    // Otherwise the smallest read that is not refused tells.
+    do {
+      let buffer = try MemoryMapping.anonymous(count: 65536)
+      for alignment in [512, 4096, 65536 / 2] where unsafe pread(number, buffer.base + alignment, alignment, 0) >= 0 {
+        return (alignment, alignment)
+      }
+    } catch { throw .system(error) }
+    throw .cannotBypassCache(path)
+  }
+}

@@ -1,0 +1,115 @@
+internal import CLinux
+internal import Glibc
+internal import Platform
+
+/// A way to a raw image through io_uring: one system call hands over all that was begun, and waits.
+///
+/// Copies from and to host memory (an image on tmpfs) are done at once: the kernel would only pass them to a helper thread.
+final class RingChannel: DiskChannel {
+  let image: RawImage
+  let ring: IOUring
+  var table: TransferTable
+  var ended: ReadyList
+  private var watched: [Int32] = []
+  private var isEnding = false
+  /// What the file system turned out not to know, so that it is asked once.
+  var lacksPunchHole = false
+  var lacksZeroRange = false
+  /// Zeroes to write, and memory for what is not aligned; made when first needed.
+  var zeroes: MemoryMapping?
+  private var bounce: MemoryMapping?
+
+  /// Completions with this bit tell of a watched descriptor; those below it of a slot.
+  private static let watchToken: UInt64 = 1 << 32
+  private static let bounceSize = 1 << 20
+
+  init(image: RawImage, depth: Int, buffers: (any AnyObject & Sendable)?) throws(DiskError) {
+    self.image = image
+    table = try TransferTable(depth: depth)
+    ended = ReadyList(depth: depth)
+    do {
+      ring = try IOUring(depth: depth + 8, buffers: buffers)
+    } catch { throw .system(error) }
+  }
+
+  var bufferLimit: Int { TransferTable.bufferLimit }
+
+  func watch(_ descriptor: Int32) throws(DiskError) { watched.append(descriptor) }
+
+  func start() throws(DiskError) {
+    do {
+      try ring.start()
+      for index in watched.indices { try arm(index) }
+    } catch { throw .system(error) }
+  }
+
+  private func arm(_ index: Int) throws(SystemError) {
+    try ring.pollReadable(watched[index], token: RingChannel.watchToken | UInt64(index))
+  }
+
+  func clear(slot: Int) { table.clear(slot) }
+
+  @unsafe func addBuffer(_ start: UnsafeMutableRawPointer, count: Int, slot: Int) -> Bool {
+    unsafe table.add(start, count: count, slot: slot)
+  }
+
+  func begin(_ operation: DiskOperation, slot: Int, offset: UInt64, count: UInt64, isDurable: Bool) {
+    if let code = table.set(slot, operation, image, offset: offset, count: count, isDurable: isDurable) {
+      ended.append(slot: slot, code: code)
+      return
+    }
+    do {
+      switch operation {
+      case .read, .write:
+        let isWrite = operation == .write
+        if image.isMemory {
+          ended.append(slot: slot, code: table.transferAll(slot, isWrite: isWrite, disk: image))
+        } else if image.bufferAlignment > 1, !table.buffersAreAligned(slot, to: image.bufferAlignment) {
+          ended.append(slot: slot, code: try transferUnaligned(slot, isWrite: isWrite))
+        } else {
+          try queueTransfer(slot, isWrite: isWrite)
+        }
+      case .flush: try ring.synchronizeData(image.number, token: UInt64(slot))
+      case .discard, .writeZeroes: try beginAllocation(slot)
+      }
+    } catch { ended.append(slot: slot, code: error.code) }
+  }
+
+  private func transferUnaligned(_ slot: Int, isWrite: Bool) throws(SystemError) -> Int32 {
+    let memory: MemoryMapping
+    if let bounce { memory = bounce } else { memory = try .anonymous(count: RingChannel.bounceSize) }
+    bounce = memory
+    let transfer = table.transfers[slot]
+    return unsafe image.transfer(
+      isWrite: isWrite, vectors: table.vectors(slot), offset: transfer.offset, isDurable: transfer.isDurable, through: memory)
+  }
+
+  func next() -> DiskEvent? {
+    if let event = ended.takeFirst() { return event }
+    while let completion = ring.next() {
+      if completion.token < RingChannel.watchToken {
+        let slot = Int(completion.token)
+        guard let code = isEnding ? ECANCELED : settle(slot, completion.result) else { continue }
+        return .ended(slot: slot, code: code)
+      }
+      let index = Int(completion.token & (RingChannel.watchToken - 1))
+      guard completion.token != .max, watched.indices.contains(index) else { continue }
+      // The kernel ends a poll when it runs out of room for completions.
+      if !completion.continues, completion.result >= 0, !isEnding { try? arm(index) }
+      return .woken(index)
+    }
+    return nil
+  }
+
+  func wait(mayBlock: Bool) throws(DiskError) {
+    let blocks = mayBlock && ended.count == 0
+    guard blocks || ring.hasQueued else { return }
+    do { try ring.submit(waitingFor: blocks ? 1 : 0) } catch { throw .system(error) }
+  }
+
+  func end() {
+    isEnding = true
+    ring.endAll()
+    ended.removeAll()
+  }
+}
