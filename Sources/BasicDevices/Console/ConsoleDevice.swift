@@ -1,0 +1,127 @@
+public import Platform
+internal import Synchronization
+public import Virtio
+
+/// The console device with one port (virtio 1.2, section 5.3): `/dev/hvc0` of a Linux guest.
+///
+/// Output goes to a `ByteOutput`; while that has no room, the driver's buffers wait in their queue. Input comes through `receive`, usually
+/// from an `InputPump`; before the driver is ready, and while its buffers are full, nothing is taken. So nothing is lost in either direction.
+public final class ConsoleDevice: VirtioDevice, ByteReceiver {
+  private enum Feature {
+    static let size: UInt64 = 1 << 0
+    static let emergencyWrite: UInt64 = 1 << 2
+  }
+
+  /// The console device's number.
+  public var type: VirtioDeviceType { .console }
+  /// The emergency write register, and the terminal's size where it is known.
+  public let features: UInt64
+  /// The port's receive queue and its transmit queue (section 5.3.2).
+  public var queueSizes: [UInt16] { [128, 128] }
+
+  private struct State {
+    var space: ConfigurationSpace
+    var worker: QueueWorker?
+    var interrupt: (any VirtioInterrupt)?
+    var isSuspended = false
+  }
+
+  private let state: Mutex<State>
+  private let input = ConsoleInput()
+  private let output: ConsoleOutput
+
+  /// Makes a console.
+  ///
+  /// - Parameters:
+  ///   - output: Where the guest's bytes go.
+  ///   - size: The size of the terminal behind it; `nil` when there is none, or nobody knows.
+  public init(output: any ByteOutput, size: ConsoleSize? = nil) {
+    features = Feature.emergencyWrite | (size == nil ? 0 : Feature.size)
+    state = Mutex(State(space: ConsoleLayout.space(size)))
+    self.output = ConsoleOutput(output)
+    output.onRoom { [weak self] in self?.outputHasRoom() }
+  }
+
+  /// Reads the terminal's size and the number of ports.
+  public func readConfiguration(offset: UInt64, width: Int) -> UInt64 { state.withLock { $0.space.read(offset: offset, width: width) } }
+
+  /// Prints a character written to the emergency write register (section 5.3.4.1); works before the driver is ready.
+  public func writeConfiguration(offset: UInt64, width: Int, value: UInt64) {
+    if offset == ConsoleLayout.emergencyWrite { output.write(UInt8(truncatingIfNeeded: value)) }
+  }
+
+  /// Tells the guest that the terminal has another size now; has an effect only on a console made with a size.
+  public func resize(_ size: ConsoleSize) {
+    guard features & Feature.size != 0 else { return }
+    let interrupt = state.withLock { state in
+      state.space.set(size.columns, at: ConsoleLayout.columns)
+      state.space.set(size.rows, at: ConsoleLayout.rows)
+      return state.interrupt
+    }
+    interrupt?.signalConfigurationChange()
+  }
+
+  /// Takes input for the guest: as much as there is room for while a driver is ready.
+  public func receive(_ bytes: ArraySlice<UInt8>) -> Int {
+    let taken = input.receive(bytes)
+    if taken > 0 { state.withLock { $0.worker }?.serve(queue: ConsoleWorker.receiveQueue) }
+    return taken
+  }
+
+  /// Sets who is told that input may go on.
+  public func onReceiveRoom(_ handler: @escaping @Sendable () -> Void) { input.onRoom(handler) }
+
+  private func outputHasRoom() {
+    output.unblock()
+    state.withLock { $0.worker }?.serve(queue: ConsoleWorker.transmitQueue)
+  }
+
+  /// Begins to serve the queues.
+  public func activate(_ activation: VirtioActivation) throws {
+    reset()
+    try state.withLock { state in
+      state.worker = try ConsoleWorker.start(activation.queues, input: input, output: output, suspended: state.isSuspended)
+      state.interrupt = activation.interrupt
+    }
+    input.open()
+  }
+
+  /// Ends the worker. Input that was taken, and not delivered yet, is for the next driver.
+  public func reset() {
+    input.close()
+    let worker = state.withLock { state in
+      state.interrupt = nil
+      return state.worker.take()
+    }
+    worker?.stop()
+    if worker != nil { output.forgetPartial() }
+  }
+
+  /// Holds input and output back.
+  public func suspend() {
+    state.withLock { state in
+      state.isSuspended = true
+      state.worker?.suspend()
+    }
+  }
+
+  /// Serves the queues again.
+  public func resume() {
+    state.withLock { state in
+      state.isSuspended = false
+      state.worker?.resume()
+    }
+  }
+
+  /// The input that was taken and not delivered yet, and how much of the driver's current buffer is printed already.
+  public func snapshot() throws -> [UInt8] { ConsoleSnapshot(printed: output.printed, input: input.undelivered).encoded }
+
+  /// Takes over a state.
+  ///
+  /// - Throws: `DeviceStateError` for one that is no console's.
+  public func restore(_ state: [UInt8]) throws {
+    let snapshot = try ConsoleSnapshot(state)
+    output.restore(printed: snapshot.printed)
+    input.restore(snapshot.input)
+  }
+}

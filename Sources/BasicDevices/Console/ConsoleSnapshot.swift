@@ -1,0 +1,29 @@
+/// A console's own state: a version, a 64-bit count of printed bytes, and the undelivered input.
+struct ConsoleSnapshot {
+  private static let version: UInt8 = 1
+  private static let headerSize = 9
+
+  let printed: UInt64
+  let input: [UInt8]
+
+  init(printed: UInt64, input: [UInt8]) {
+    self.printed = printed
+    self.input = input
+  }
+
+  init(_ bytes: [UInt8]) throws(DeviceStateError) {
+    guard bytes.count >= ConsoleSnapshot.headerSize, bytes[0] == ConsoleSnapshot.version else {
+      throw DeviceStateError("\(bytes.count) bytes are no console's state of version \(ConsoleSnapshot.version)")
+    }
+    guard bytes.count - ConsoleSnapshot.headerSize <= ConsoleInput.capacity else {
+      throw DeviceStateError(
+        "a console keeps at most \(ConsoleInput.capacity) bytes of input, not \(bytes.count - ConsoleSnapshot.headerSize)")
+    }
+    printed = bytes[1..<ConsoleSnapshot.headerSize].reversed().reduce(0) { $0 << 8 | UInt64($1) }
+    input = Array(bytes[ConsoleSnapshot.headerSize...])
+  }
+
+  var encoded: [UInt8] {
+    [ConsoleSnapshot.version] + (0..<8).map { UInt8(truncatingIfNeeded: printed >> (8 * $0)) } + input
+  }
+}
