@@ -88,8 +88,8 @@ public final class VirtioPCIDevice: PCIDevice, BusDevice {
   }
 
   private static func offer(_ features: UInt64, packed: Bool) -> UInt64 {
-    features | VirtioFeatures.version1 | VirtioFeatures.indirectDescriptors | VirtioFeatures.eventIndex
-      | (packed ? VirtioFeatures.packedRing : 0)
+    let rings = packed ? VirtioFeatures.implementedByQueues : VirtioFeatures.implementedByQueues & ~VirtioFeatures.packedRing
+    return features & ~VirtioFeatures.reservedForTransport | rings
   }
 
   // MARK: PCIDevice
