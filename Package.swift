@@ -69,12 +69,14 @@ let package = Package(
       name: "crosvm",
       dependencies: ["CommandLine", "Machine", "BlockDevice", "PlatformDevices", "BasicDevices", "Platform", log],
       swiftSettings: settings),
+    tests("BootTests", of: ["Boot", "GuestMemory", "Platform"]),
     tests("CommandLineTests", of: ["CommandLine"]),
     tests("PlatformTests", of: ["CLinux", "Platform"]),
     tests("PlatformDevicesTests", of: ["PlatformDevices", "Bus", "Interrupts", "Platform"]),
     tests("DiskImageTests", of: ["CLinux", "DiskImage", "Platform"]),
     tests("ConfigurationTests", of: ["Machine", "BlockDevice", "PlatformDevices"]),
     tests("MachineTests", of: ["Machine", "CLinux"]),
+    tests("PCITests", of: ["PCI", "Bus", "Interrupts", "Platform"]),
     // Guest tests: a program that runs in the software KVM host and boots stock kernels.
     .executableTarget(
       name: "guest-tests", dependencies: ["Platform"], path: "Tests/GuestTests", exclude: ["Golden"], swiftSettings: settings),

@@ -32,7 +32,6 @@ int fallocate(int fd, int mode, off_t offset, off_t length);
 long syscall(long number, ...);
 int memfd_create(const char *name, unsigned int flags);
 int pthread_setname_np(pthread_t thread, const char *name);
-ssize_t preadv2(int fd, const struct iovec *buffers, int count, off_t offset, int flags);
 ssize_t pwritev2(int fd, const struct iovec *buffers, int count, off_t offset, int flags);
 int statx(int directory, const char *path, int flags, unsigned int mask, struct statx *result);
 
@@ -61,13 +60,12 @@ static const int clinux_MFD_CLOEXEC = 0x0001, clinux_MFD_ALLOW_SEALING = 0x0002;
 static const int clinux_F_ADD_SEALS = 1033, clinux_F_SEAL_SEAL = 1, clinux_F_SEAL_SHRINK = 2, clinux_F_SEAL_GROW = 4;
 static const int clinux_F_OFD_SETLK = 37;
 static const int clinux_O_DIRECT = 040000;
-static const int clinux_AT_EMPTY_PATH = 0x1000, clinux_RWF_DSYNC = RWF_DSYNC, clinux_RWF_NOWAIT = RWF_NOWAIT;
+static const int clinux_AT_EMPTY_PATH = 0x1000, clinux_RWF_DSYNC = RWF_DSYNC;
 static inline void *clinux_MAP_FAILED(void) { return MAP_FAILED; }
 static inline int clinux_SIGRTMIN(void) { return SIGRTMIN; }
 
 // Block device ioctls.
 static const unsigned long clinux_BLKGETSIZE64 = BLKGETSIZE64, clinux_BLKDISCARD = BLKDISCARD, clinux_BLKZEROOUT = BLKZEROOUT;
-static const unsigned long clinux_BLKSSZGET = BLKSSZGET;
 
 // Ordering of plain memory, for rings that live in memory shared with a guest or with the kernel.
 static inline unsigned short clinux_load_acquire_16(const void *p) { return __atomic_load_n((const unsigned short *)p, __ATOMIC_ACQUIRE); }
