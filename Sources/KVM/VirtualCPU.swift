@@ -4,6 +4,8 @@ internal import Platform
 
 /// One processor of a virtual machine. All calls but `requestExit` belong on the thread that runs it.
 @safe public final class VirtualCPU: @unchecked Sendable {
+  /// Closing a machine's descriptor detaches its interrupt events, even while processors run: so each of them keeps it.
+  private let machine: VirtualMachine
   private let descriptor: OwnedDescriptor
   private let mapping: MemoryMapping
   /// The page that kernel and VMM share about this processor; valid while `mapping` lives.
@@ -11,7 +13,8 @@ internal import Platform
   /// Its number, which on x86 is its APIC ID.
   public let identifier: Int
 
-  init(descriptor: consuming OwnedDescriptor, run mapping: MemoryMapping, identifier: Int) {
+  init(machine: VirtualMachine, descriptor: consuming OwnedDescriptor, run mapping: MemoryMapping, identifier: Int) {
+    self.machine = machine
     self.descriptor = descriptor
     self.mapping = mapping
     // KVM_GET_VCPU_MMAP_SIZE is at least the structure's size.

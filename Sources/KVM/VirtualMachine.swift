@@ -188,7 +188,7 @@ public final class VirtualMachine: Sendable {
     let owned = OwnedDescriptor(owning: Int32(number))
     do {
       let run = try MemoryMapping.map(descriptor: owned.number, count: runSize, sharing: .shared)
-      return VirtualCPU(descriptor: owned, run: run, identifier: identifier)
+      return VirtualCPU(machine: self, descriptor: owned, run: run, identifier: identifier)
     } catch { throw .request(error) }
   }
 }
