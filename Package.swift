@@ -70,6 +70,9 @@ let package = Package(
       dependencies: ["CommandLine", "Machine", "BlockDevice", "PlatformDevices", "BasicDevices", "Platform", log],
       swiftSettings: settings),
     tests("BootTests", of: ["Boot", "GuestMemory", "Platform"]),
+    // The guest's side of virtio, in memory: for tests and fuzzers.
+    module("VirtioTesting", sees: ["GuestMemory", "Platform", "Virtio"]),
+    tests("VirtioTests", of: ["GuestMemory", "Platform", "Virtio", "VirtioTesting"]),
     tests("CommandLineTests", of: ["CommandLine"]),
     tests("PlatformTests", of: ["CLinux", "Platform"]),
     tests("PlatformDevicesTests", of: ["PlatformDevices", "Bus", "Interrupts", "Platform"]),
