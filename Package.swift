@@ -77,6 +77,7 @@ let package = Package(
     tests("PlatformTests", of: ["CLinux", "Platform"]),
     tests("PlatformDevicesTests", of: ["PlatformDevices", "Bus", "Interrupts", "Platform"]),
     tests("DiskImageTests", of: ["CLinux", "DiskImage", "Platform"]),
+    tests("CrosvmTests", of: ["crosvm", "CommandLine", "Machine", "BlockDevice", "PlatformDevices", log]),
     tests("ConfigurationTests", of: ["Machine", "BlockDevice", "PlatformDevices"]),
     tests("MachineTests", of: ["Machine", "CLinux"]),
     tests("PCITests", of: ["PCI", "Bus", "Interrupts", "Platform"]),

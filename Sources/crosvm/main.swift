@@ -1,1 +1,3 @@
-print("crosvm")
+import Glibc
+
+exit(Crosvm.main(CommandLine.arguments))

@@ -124,7 +124,7 @@ struct CommandParserTests {
   @Test func endlessValuesAreCutInMessages() {
     let line = line(["run", "k", "-c", String(repeating: "x", count: 100_000)])
     #expect(line.count < 250)
-    #expect(line.contains("xxx…"))
+    #expect(line.contains("xxx..."))
   }
 
   @Test func anyFewWordsAreTakenWithoutATrap() {

@@ -130,7 +130,7 @@ public struct Fields: Sendable {
       return (first, item.value)
     }
     guard case .text(let key) = item.value.content else {
-      throw ValueError("a list has no key", at: item.position, remedy: "give KEY=[…]")
+      throw ValueError("a list has no key", at: item.position, remedy: "give KEY=[...]")
     }
     guard let field = table.field(key) else { throw unknown(key, at: item.position, table) }
     guard field.shape.isBoolean else {
@@ -161,7 +161,8 @@ extension ValueType {
   ) -> ValueType {
     let first = table.fields.first?.shape.placeholder ?? ""
     let shape = ValueShape(
-      "\(first)[,KEY=VALUE…]", expected: "\(first), then KEY=VALUE after commas", completion: table.fields.first?.shape.completion ?? .none,
+      "\(first)[,KEY=VALUE...]", expected: "\(first), then KEY=VALUE after commas",
+      completion: table.fields.first?.shape.completion ?? .none,
       fields: table)
     return ValueType(shape) { node throws(ValueError) in
       switch node.content {

@@ -38,7 +38,7 @@ public struct ValueError: Error, Equatable, CustomStringConvertible {
 public func quoted(_ text: String) -> String {
   let limit = 80
   guard text.unicodeScalars.count > limit else { return text.debugDescription }
-  return (String(String.UnicodeScalarView(text.unicodeScalars.prefix(limit))) + "…").debugDescription
+  return (String(String.UnicodeScalarView(text.unicodeScalars.prefix(limit))) + "...").debugDescription
 }
 
 /// "a", "a or b", "a, b or c".

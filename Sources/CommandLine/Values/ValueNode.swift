@@ -6,7 +6,7 @@ public struct ValueNode: Sendable, Equatable {
     case argument(String)
     /// A word, without the quotes it may have been written in.
     case text(String)
-    /// `[a,b]` or `[key=value,…]`.
+    /// `[a,b]` or `[key=value,...]`.
     case list([ValueItem])
     /// `word[a,b]`: one of several kinds, with what belongs to it.
     case variant(String, [ValueItem])
@@ -30,7 +30,7 @@ public struct ValueNode: Sendable, Equatable {
 
   /// The word, where it is nothing but one.
   ///
-  /// - Parameter expected: What the user should have given, as in "give …".
+  /// - Parameter expected: What the user should have given, as in "give ...".
   /// - Throws: That a list has no place here.
   public func text(expected: String) throws(ValueError) -> String {
     switch content {

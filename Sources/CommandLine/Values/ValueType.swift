@@ -32,6 +32,13 @@ public struct ValueType<Value: Sendable>: Sendable {
     return ValueType<Other>(shape) { node throws(ValueError) in transform(try parse(node)) }
   }
 
+  /// The same type, with fields that help does not explain.
+  public var withoutExplanation: ValueType {
+    var shape = shape
+    shape.explainsFields = false
+    return ValueType(shape, parse: parse)
+  }
+
   /// The same type under another placeholder.
   ///
   /// - Parameter placeholder: What stands for the value in help.
@@ -70,6 +77,9 @@ public struct ValueShape: Sendable {
 
   /// Whether the name of a field alone, without a value, means true.
   public var isBoolean: Bool
+
+  /// Whether help and manual pages explain the fields. They need not where another option has the same.
+  public var explainsFields = true
 
   /// Makes a description of a value.
   ///
@@ -161,7 +171,7 @@ extension ValueType {
   ///
   /// - Parameter element: The type of each element.
   public static func list<Element>(of element: ValueType<Element>) -> ValueType where Value == [Element] {
-    let shape = ValueShape("[\(element.shape.placeholder),…]", expected: "a list in [ ] of which each is \(element.shape.expected)")
+    let shape = ValueShape("[\(element.shape.placeholder),...]", expected: "a list in [ ] of which each is \(element.shape.expected)")
     return ValueType(shape) { node throws(ValueError) in
       guard case .list(let items) = node.content else { return [try element.parse(node)] }
       var values: [Element] = []

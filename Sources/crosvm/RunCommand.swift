@@ -1,0 +1,40 @@
+import CommandLine
+import Machine
+
+/// Makes the configuration that the arguments of `crosvm run` describe.
+enum RunCommand {
+  /// The configuration, as yet unchecked.
+  ///
+  /// - Parameter arguments: The options and arguments of `crosvm run`.
+  /// - Throws: The first value that is wrong.
+  static func configuration(of arguments: Arguments) throws(UsageError) -> VMConfiguration {
+    var configuration = VMConfiguration(boot: try bootSource(arguments))
+    if let count = try arguments.value(of: RunOptions.cpus) {
+      configuration.cpus.count = count
+    }
+    configuration.cpus.affinity = try arguments.value(of: RunOptions.cpuAffinity)
+    if let size = try arguments.value(of: RunOptions.mem) {
+      configuration.memory.size = size
+    }
+    configuration.disks = try arguments.values(
+      of: DiskOptions.block, DiskOptions.rootDisk, DiskOptions.rwroot, DiskOptions.disk, DiskOptions.rwdisk)
+    configuration.serialPorts = try arguments.values(of: SerialOption.serial)
+    let isSplit = arguments.contains(RunOptions.splitIrqchip)
+    configuration.interruptController = try arguments.value(of: RunOptions.irqchip) ?? (isSplit ? .split : .kernel)
+    configuration.hasEntropyDevice = !arguments.contains(RunOptions.noRng)
+    configuration.hasI8042 = !arguments.contains(RunOptions.noI8042)
+    configuration.hasRTC = !arguments.contains(RunOptions.noRTC)
+    configuration.isSandboxed = !arguments.contains(RunOptions.disableSandbox)
+    return configuration
+  }
+
+  private static func bootSource(_ arguments: Arguments) throws(UsageError) -> BootSource {
+    if let firmware = try arguments.value(of: RunOptions.bios) {
+      return .firmware(path: firmware)
+    }
+    var kernel = KernelConfiguration(path: try arguments.value(of: RunOptions.kernel) ?? "")
+    kernel.initramfs = try arguments.value(of: RunOptions.initrd)
+    kernel.parameters = try arguments.values(of: RunOptions.params)
+    return .kernel(kernel)
+  }
+}

@@ -1,0 +1,42 @@
+import Logging
+import Machine
+
+/// Runs a machine until it ends.
+///
+/// - Parameters:
+///   - configuration: What to run; it is checked first.
+///   - name: The command's name for messages.
+/// - Returns: How the machine ended, or why it was not started.
+func startMachine(_ configuration: VMConfiguration, name: String) -> ExitStatus {
+  do {
+    let machine = try Machine(configuration, logger: Logger(label: "crosvm"))
+    if let notice = Machine.hostNotice(for: configuration) {
+      StandardStreams.complain("\(name): \(notice)")
+    }
+    return ExitStatus(try machine.run(), name: name)
+  } catch let error as ConfigurationError {
+    StandardStreams.complain("\(name): \(error)")
+    return .usage
+  } catch {
+    StandardStreams.complain("\(name): \(error)")
+    return .failure
+  }
+}
+
+extension ExitStatus {
+  /// Says how a machine ended, with a line on the standard error where it ended badly.
+  fileprivate init(_ outcome: RunOutcome, name: String) {
+    switch outcome {
+    case .stopped, .poweredOff:
+      self = .success
+    case .reset:
+      self = .reset
+    case .crashed(let reason):
+      StandardStreams.complain("\(name): the machine crashed: \(reason)")
+      self = .crash
+    case .guestPanic:
+      StandardStreams.complain("\(name): the guest's kernel panicked; its last messages on the console say why")
+      self = .guestPanic
+    }
+  }
+}

@@ -1,0 +1,97 @@
+import BlockDevice
+import CommandLine
+
+/// The options that give the guest a disk.
+enum DiskOptions {
+  private static let path = Field("path", .path(), isRequired: true, "The image file or block device.")
+  private static let readOnly = Field("ro", .boolean, default: "false", "The guest may only read.")
+  private static let root = Field("root", .boolean, default: "false", "The guest's kernel mounts this disk as its root file system.")
+  private static let sparse = Field(
+    "sparse", .boolean, default: "true", "Blocks that the guest discards are given back to the host's file system.")
+  private static let direct = Field(
+    "direct", .boolean, aliases: ["o-direct"], default: "false", "Bypass the host's page cache (O_DIRECT).")
+  private static let lock = Field(
+    "lock", .boolean, default: "true", "Lock the image against a second user: shared if ro, else exclusive.")
+  private static let blockSize = Field(
+    "block-size", .integer(oneOf: BlockConfiguration.blockSizes), default: "512", "Logical block size in bytes.")
+  private static let id = Field("id", .diskID, "Serial number that the guest reads: 1 to 20 ASCII characters.")
+  private static let queues = Field(
+    "queues", .integer(BlockConfiguration.queueCounts), aliases: ["num-queues"], default: "1", "Number of request queues, 1 to 16.")
+  private static let queueSize = Field(
+    "queue-size", .integer(oneOf: BlockConfiguration.powersOfTwo), default: "256",
+    "Descriptors of each queue, a power of two from 2 to 1024.")
+  private static let packedQueue = Field("packed-queue", .boolean, default: "false", "Offer the packed ring layout too.")
+
+  /// Fields of today's crosvm that ask for what there is not.
+  private static let unavailable = [
+    "async-executor", "multiple-workers", "bootindex", "pci-address", "dontcache", "max-queue-sizes", "vhost",
+  ]
+
+  private static let tuning = [
+    sparse.description, direct.description, lock.description, blockSize.description, id.description, queues.description,
+    queueSize.description, packedQueue.description,
+  ]
+
+  private static let everyField = FieldTable(
+    [path.description, readOnly.description, root.description] + tuning, unavailable: unavailable)
+  private static let fieldsOfFixedKind = FieldTable([path.description] + tuning, unavailable: unavailable)
+
+  static let block = Option(
+    "block", short: "b", .fields(everyField) { fields throws(ValueError) in try disk(fields, isReadOnly: nil, isRoot: nil) },
+    isRepeatable: true, "Add a disk. The disks of all options are /dev/vda, /dev/vdb and on, in the order in which they are given.")
+
+  static let rootDisk = fixed(
+    "root", short: "r", isReadOnly: true, isRoot: true,
+    "Add a read-only disk and have the guest's kernel mount it as its root file system. Takes the keys of --block but ro and root.")
+
+  static let rwroot = fixed("rwroot", isReadOnly: false, isRoot: true, "The same as --root, with a writable disk.")
+
+  static let disk = fixed(
+    "disk", short: "d", isReadOnly: true, isRoot: false, "Add a read-only disk. Takes the keys of --block but ro and root.")
+
+  static let rwdisk = fixed(
+    "rwdisk", isReadOnly: false, isRoot: false, "Add a writable disk. Takes the keys of --block but ro and root.")
+
+  private static func fixed(
+    _ name: String, short: Character? = nil, isReadOnly: Bool, isRoot: Bool, _ summary: String
+  ) -> Option<BlockConfiguration> {
+    let type = ValueType.fields(fieldsOfFixedKind) { fields throws(ValueError) in
+      try disk(fields, isReadOnly: isReadOnly, isRoot: isRoot)
+    }
+    return Option(name, short: short, type.withoutExplanation, isRepeatable: true, summary)
+  }
+
+  private static func disk(_ fields: Fields, isReadOnly: Bool?, isRoot: Bool?) throws(ValueError) -> BlockConfiguration {
+    var disk = BlockConfiguration(path: try fields.require(path))
+    disk.isReadOnly = if let isReadOnly { isReadOnly } else { try fields.value(readOnly) ?? disk.isReadOnly }
+    disk.isRoot = if let isRoot { isRoot } else { try fields.value(root) ?? disk.isRoot }
+    disk.isSparse = try fields.value(sparse) ?? disk.isSparse
+    disk.isDirect = try fields.value(direct) ?? disk.isDirect
+    disk.isLocked = try fields.value(lock) ?? disk.isLocked
+    disk.blockSize = try fields.value(blockSize) ?? disk.blockSize
+    disk.id = try fields.value(id)
+    disk.queueCount = try fields.value(queues) ?? disk.queueCount
+    disk.queueSize = try fields.value(queueSize) ?? disk.queueSize
+    disk.offersPackedQueue = try fields.value(packedQueue) ?? disk.offersPackedQueue
+    return disk
+  }
+}
+
+extension BlockConfiguration {
+  /// The sizes that a queue may have.
+  fileprivate static let powersOfTwo = (0..<Int.bitWidth - 1).map { 1 << $0 }.filter(queueSizes.contains)
+}
+
+extension ValueType where Value == String {
+  /// The serial number of a disk.
+  fileprivate static var diskID: ValueType {
+    let expected = "1 to \(BlockConfiguration.idLimit) printable ASCII characters"
+    return ValueType(ValueShape("ID", expected: expected)) { node throws(ValueError) in
+      let text = try node.text(expected: expected)
+      guard (1...BlockConfiguration.idLimit).contains(text.utf8.count), text.utf8.allSatisfy({ (0x20...0x7e).contains($0) }) else {
+        throw ValueError("\(quoted(text)) is not possible", at: node.position, remedy: "give \(expected)")
+      }
+      return text
+    }
+  }
+}

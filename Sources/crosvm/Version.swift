@@ -1,0 +1,14 @@
+/// What this build calls itself.
+enum Version {
+  /// The version by the rules of semver.org.
+  static let number = "0.1.0"
+
+  #if arch(x86_64)
+    private static let architecture = "x86_64"
+  #elseif arch(arm64)
+    private static let architecture = "aarch64"
+  #endif
+
+  /// One line: name, version and the processor that guests run on.
+  static let line = "crosvm \(number) (\(architecture))"
+}

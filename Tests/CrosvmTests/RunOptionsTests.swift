@@ -1,0 +1,163 @@
+import BlockDevice
+import CommandLine
+import Machine
+import PlatformDevices
+import Testing
+
+@testable import crosvm
+
+struct RunOptionsTests {
+  private func configuration(_ words: String...) throws(UsageError) -> VMConfiguration {
+    try configuration(words)
+  }
+
+  private func configuration(_ words: [String]) throws(UsageError) -> VMConfiguration {
+    let invocation = try CommandParser.parse(["run"] + words, with: Table.crosvm)
+    return try RunCommand.configuration(of: invocation.levels[1])
+  }
+
+  private func disk(_ path: String, _ change: (inout BlockConfiguration) -> Void = { _ in }) -> BlockConfiguration {
+    var disk = BlockConfiguration(path: path)
+    change(&disk)
+    return disk
+  }
+
+  @Test func aKernelAloneGivesTheDefaults() throws {
+    #expect(try configuration("k") == VMConfiguration(boot: .kernel(KernelConfiguration(path: "k"))))
+    #expect(try configuration("--bios", "b") == VMConfiguration(boot: .firmware(path: "b")))
+  }
+
+  @Test func everyOptionReachesTheConfiguration() throws {
+    let configuration = try configuration(
+      "-i", "initrd", "-p", "quiet", "--params=a b", "-c4", "--cpu-affinity", "0,2-3", "-m", "512", "--irqchip", "split", "--no-rng",
+      "--no-i8042", "--no-rtc", "--disable-sandbox", "k")
+    var expected = VMConfiguration(boot: .kernel(KernelConfiguration(path: "k", initramfs: "initrd", parameters: ["quiet", "a b"])))
+    expected.cpus = CPUConfiguration(count: 4, affinity: .all([0, 2, 3]))
+    expected.memory.size = 512 << 20
+    expected.interruptController = .split
+    expected.hasEntropyDevice = false
+    expected.hasI8042 = false
+    expected.hasRTC = false
+    expected.isSandboxed = false
+    #expect(configuration == expected)
+  }
+
+  @Test func sizesAndCountsHaveTheirKeyForms() throws {
+    #expect(try configuration("--cpus", "num-cores=2", "--mem=size=1G", "k").memory.size == 1 << 30)
+    #expect(try configuration("--cpus", "num-cores=2", "k").cpus.count == 2)
+    #expect(try configuration("--cpu-affinity", "0=0,1:1=2", "k").cpus.affinity == .each([0: [0, 1], 1: [2]]))
+    #expect(try configuration("--split-irqchip", "k").interruptController == .split)
+    #expect(try configuration("--irqchip", "kernel", "k").interruptController == .kernel)
+  }
+
+  @Test func disksKeepTheOrderOfTheCommandLine() throws {
+    let configuration = try configuration(
+      "--rwdisk", "a", "-r", "b", "k", "-d", "c,block-size=4096", "--block", "e,ro,direct,sparse=off,lock=false,id=x y", "--rwroot", "f")
+    #expect(
+      configuration.disks == [
+        disk("a"),
+        disk("b") {
+          $0.isReadOnly = true
+          $0.isRoot = true
+        },
+        disk("c") {
+          $0.isReadOnly = true
+          $0.blockSize = 4096
+        },
+        disk("e") {
+          $0.isReadOnly = true
+          $0.isDirect = true
+          $0.isSparse = false
+          $0.isLocked = false
+          $0.id = "x y"
+        },
+        disk("f") { $0.isRoot = true },
+      ])
+  }
+
+  @Test func blockTakesEveryKey() throws {
+    let configuration = try configuration(
+      "--block", "path=\"a,b\",ro=false,root,block_size=512,queues=16,queue-size=1024,packed-queue", "k")
+    #expect(
+      configuration.disks == [
+        disk("a,b") {
+          $0.isRoot = true
+          $0.queueCount = 16
+          $0.queueSize = 1024
+          $0.offersPackedQueue = true
+        }
+      ])
+  }
+
+  @Test func serialPorts() throws {
+    let configuration = try configuration(
+      "--serial", "stdout,console,stdin,earlycon", "--serial=type=file,path=log,num=2", "--serial", "hardware=virtio-console,type=syslog",
+      "--serial", "unix,path=/s,num=4", "--serial", "num=3", "k")
+    #expect(
+      configuration.serialPorts == [
+        SerialConfiguration(backend: .standardOutput, isConsole: true, isEarlyConsole: true, readsStandardInput: true),
+        SerialConfiguration(backend: .file(path: "log"), number: 2), SerialConfiguration(backend: .syslog, hardware: .virtioConsole),
+        SerialConfiguration(backend: .unixSocket(path: "/s"), number: 4), SerialConfiguration(number: 3),
+      ])
+  }
+
+  @Test(
+    arguments: [
+      ([], "there is no KERNEL and no --bios; give one of them"),
+      (["k", "--bios", "b"], "KERNEL and --bios exclude each other; give one of them"),
+      (["--bios", "b", "-i", "i"], "--initrd and --bios exclude each other; give one of them"),
+      (["--bios", "b", "-p", "quiet"], "--params and --bios exclude each other; give one of them"),
+      (["k", "--split-irqchip", "--irqchip=kernel"], "--irqchip and --split-irqchip exclude each other; give one of them"),
+      (["k", "-c", "0"], "--cpus: \"0\" is out of range; give a whole number from 1 to 32"),
+      (["k", "-c", "33"], "--cpus: \"33\" is out of range; give a whole number from 1 to 32"),
+      (["k", "-c", "two"], "--cpus: \"two\" is not a whole number; give a whole number from 1 to 32"),
+      (["k", "-c", "1", "--cpus=2"], "--cpus is given twice, the second time with \"2\"; give it once"),
+      (
+        ["k", "-c", "1,clusters=[[0]]"],
+        "--cpus \"1,clusters=[[0]]\": the key \"clusters\" is not available in this build, at character 3; drop it"
+      ),
+      (["k", "-m", "0"], "--mem: \"0\" is out of range; give a whole number of MiB, or one with K, M, G or T, from 16M to 4T"),
+      (["k", "-m", "18446744073709551615"], "--mem: \"18446744073709551615\" is out of range; give"),
+      (["k", "-m", "18446744073709551616"], "--mem: \"18446744073709551616\" is out of range; give"),
+      (["k", "-m", "4194305"], "--mem: \"4194305\" is out of range; give"),
+      (["k", "-m", "lots"], "--mem: \"lots\" is not a size; give"),
+      (["k", "-m"], "-m has no value; give -m SIZE"),
+      (["k", "--cpu-affinity", "3-1"], "--cpu-affinity: the range 3-1 is reversed; give 1-3"),
+      (["k", "--cpu-affinity", "0=1:0=2"], "--cpu-affinity \"0=1:0=2\": there are two sets for 0, at character 5; join them with a comma"),
+      (["k", "--irqchip", "userspace"], "--irqchip: \"userspace\" is not possible; give kernel or split"),
+      (["k", "--rwdisk", ""], "--rwdisk: the value is empty; give one"),
+      (["k", "--rwdisk", "a,ro"], "--rwdisk \"a,ro\": \"ro\" is not a known key, at character 3; known are path, sparse, direct"),
+      (["k", "-b", "a,queues=17"], "--block \"a,queues=17\": \"17\" is out of range, at character 10; give a whole number from 1 to 16"),
+      (["k", "-b", "a,queue-size=3"], "--block \"a,queue-size=3\": \"3\" is not possible, at character 14; give 2, 4, 8"),
+      (["k", "-b", "a,block-size=513"], "--block \"a,block-size=513\": \"513\" is not possible, at character 14; give 512 or 4096"),
+      (["k", "-b", "a,id=123456789012345678901"], "is not possible, at character 6; give 1 to 20 printable ASCII characters"),
+      (["k", "-b", "a,bootindex=1"], "the key \"bootindex\" is not available in this build, at character 3; drop it"),
+      (["k", "-b", "ro=true"], "--block: there is no path; give path=PATH"),
+      (["k", "--serial", "tty"], "--serial: \"tty\" is not possible; give stdout, syslog, sink, file or unix"),
+      (["k", "--serial", "num=5"], "--serial \"num=5\": \"5\" is out of range, at character 5; give a whole number from 1 to 4"),
+      (["k", "--serial", "file"], "--serial: a port of type file needs a path; give path=PATH"),
+      (["k", "--serial", "stdout,path=x"], "a port of type stdout has no path, at character 13; drop path or give type=file"),
+      (
+        ["k", "--serial", "hardware=virtio-console,earlycon"],
+        "earlycon needs a 16550, at character 25; give hardware=serial or drop earlycon"
+      ),
+      (["k", "--net", "tap-fd=3"], "--net is not available in this build: it has no network devices"),
+      (["k", "--host_ip=1.2.3.4"], "--host_ip is not available in this build: it has no network devices"),
+      (["k", "--qcow", "x"], "--qcow is not available in this build: it has raw disk images only"),
+      (["k", "-s", "/run/x"], "-s is not available in this build: it has no control socket"),
+      (["k", "l"], "\"l\" is one argument too many; the last is KERNEL, and options begin with --"),
+    ] as [([String], String)])
+  func mistakesGetOneLine(words: [String], expected: String) {
+    do {
+      _ = try configuration(words)
+      Issue.record("accepted")
+    } catch {
+      let line = "\(error)"
+      #expect(line.hasPrefix("crosvm run: ") && line.contains(expected) && !line.contains("\n"), "\(line)")
+    }
+  }
+
+  @Test func aSocketPathThatDoesNotFitIsRefused() {
+    #expect(throws: UsageError.self) { try configuration("k", "--serial", "unix,path=" + String(repeating: "x", count: 108)) }
+  }
+}
