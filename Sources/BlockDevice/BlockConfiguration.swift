@@ -33,7 +33,7 @@ public struct BlockConfiguration: Sendable, Equatable {
   public var queueSize: Int
 
   /// Whether the packed ring layout is offered beside the split one.
-  public var offersPackedQueue: Bool
+  public var usesPackedQueue: Bool
 
   /// Makes the configuration of a writable disk with the defaults of the command line.
   ///
@@ -52,7 +52,7 @@ public struct BlockConfiguration: Sendable, Equatable {
     id = nil
     queueCount = BlockConfiguration.defaultQueueCount
     queueSize = BlockConfiguration.defaultQueueSize
-    offersPackedQueue = false
+    usesPackedQueue = false
   }
 
   /// The block sizes that a disk may have, in bytes; the first is the default.

@@ -5,7 +5,7 @@ struct BlockConfigurationTests {
   @Test func defaultsAreAWritableLockedSparseDisk() throws(BlockConfigurationError) {
     let disk = BlockConfiguration(path: "a")
     try disk.validate()
-    #expect(!disk.isReadOnly && !disk.isRoot && !disk.isDirect && disk.isLocked && disk.isSparse && !disk.offersPackedQueue)
+    #expect(!disk.isReadOnly && !disk.isRoot && !disk.isDirect && disk.isLocked && disk.isSparse && !disk.usesPackedQueue)
     #expect(disk.blockSize == 512 && disk.id == nil && disk.queueCount == 1 && disk.queueSize == 256)
   }
 

@@ -84,7 +84,7 @@ struct RunOptionsTests {
           $0.isRoot = true
           $0.queueCount = 16
           $0.queueSize = 1024
-          $0.offersPackedQueue = true
+          $0.usesPackedQueue = true
         }
       ])
   }

@@ -72,7 +72,7 @@ enum DiskOptions {
     disk.id = try fields.value(id)
     disk.queueCount = try fields.value(queues) ?? disk.queueCount
     disk.queueSize = try fields.value(queueSize) ?? disk.queueSize
-    disk.offersPackedQueue = try fields.value(packedQueue) ?? disk.offersPackedQueue
+    disk.usesPackedQueue = try fields.value(packedQueue) ?? disk.usesPackedQueue
     return disk
   }
 }
