@@ -37,10 +37,10 @@ final class LogSink: Sendable {
   /// The time of day in UTC as RFC 3339 writes it, with milliseconds.
   private static func time() -> String {
     var now = timespec()
-    var parts = tm()
+    var parts = unsafe tm()
     guard unsafe clock_gettime(CLOCK_REALTIME, &now) == 0, unsafe gmtime_r(&now.tv_sec, &parts) != nil else { return "-" }
-    let date = [Int(parts.tm_year) + 1900, Int(parts.tm_mon) + 1, Int(parts.tm_mday)].map { twoDigits($0) }.joined(separator: "-")
-    let time = [parts.tm_hour, parts.tm_min, parts.tm_sec].map { twoDigits(Int($0)) }.joined(separator: ":")
+    let date = unsafe [Int(parts.tm_year) + 1900, Int(parts.tm_mon) + 1, Int(parts.tm_mday)].map { twoDigits($0) }.joined(separator: "-")
+    let time = unsafe [parts.tm_hour, parts.tm_min, parts.tm_sec].map { twoDigits(Int($0)) }.joined(separator: ":")
     let milliseconds = String(1000 + now.tv_nsec / 1_000_000).dropFirst()
     return "\(date)T\(time).\(milliseconds)Z"
   }
