@@ -79,7 +79,7 @@ let package = Package(
     tests("DiskImageTests", of: ["CLinux", "DiskImage", "Platform"]),
     tests("CrosvmTests", of: ["crosvm", "CommandLine", "Machine", "BlockDevice", "PlatformDevices", log]),
     tests("ConfigurationTests", of: ["Machine", "BlockDevice", "PlatformDevices"]),
-    tests("MachineTests", of: ["Machine", "CLinux"]),
+    tests("MachineTests", of: ["Machine", "CLinux", "Platform"]),
     tests("PCITests", of: ["PCI", "Bus", "Interrupts", "Platform"]),
     // Guest tests: a program that runs in the software KVM host and boots stock kernels.
     .executableTarget(
