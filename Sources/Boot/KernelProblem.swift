@@ -42,7 +42,7 @@ public enum KernelProblem: Error, Equatable, Sendable, CustomStringConvertible {
     case .doesNotFit(let start, let end, let ramEnd):
       "needs memory from \(hex(start)) to \(hex(end)), and RAM below 4 GiB ends at \(hex(ramEnd)); give the guest more memory"
     case .badEntry(let entry): "starts at \(hex(entry)), where nothing is loaded; give a kernel that starts at a physical address"
-    case .noPVHEntry(let reason): "has no PVH entry: \(reason); build it with CONFIG_PVH, or use the 64-bit entry"
+    case .noPVHEntry(let reason): "has no PVH entry: \(reason); give an ELF vmlinux built with CONFIG_PVH, or use the 64-bit entry"
     }
   }
 }
