@@ -1,4 +1,5 @@
 internal import Glibc
+internal import GuestMemory
 internal import Platform
 
 /// A kernel, initramfs or firmware file that the caller has opened for reading.
@@ -49,5 +50,20 @@ public struct BootFile: Sendable {
     }
     bytes.removeLast(count - done)
     return bytes
+  }
+
+  /// Reads a part of the file straight into guest memory.
+  ///
+  /// - Parameter refusal: Names the file in an error that is the file's fault.
+  func copy(_ part: KernelPlan.Part, into memory: GuestMemory, refusal: (FileProblem) -> BootError) throws(BootError) {
+    do {
+      try memory.readFile(descriptor: descriptor, offset: part.fileOffset, count: part.size, into: GuestAddress(part.address))
+    } catch {
+      switch error {
+      case .endOfFile: throw refusal(.shrank)
+      case .system(let error): throw refusal(.system(error))
+      case .outOfRange, .misaligned, .badLayout: throw .memory(error)
+      }
+    }
   }
 }

@@ -8,6 +8,8 @@ public enum FileProblem: Error, Equatable, Sendable, CustomStringConvertible {
   case directory
   /// It is a pipe, a socket or a device, which cannot be read at any offset.
   case notRegular
+  /// It became shorter while it was being read.
+  case shrank
   /// The kernel refused to read it.
   case system(SystemError)
 
@@ -17,6 +19,7 @@ public enum FileProblem: Error, Equatable, Sendable, CustomStringConvertible {
     case .empty: "is empty"
     case .directory: "is a directory; give a file"
     case .notRegular: "is not a regular file; copy it into one first"
+    case .shrank: "became shorter while it was read; start again when nobody writes it"
     case .system(let error): error.description
     }
   }

@@ -10,9 +10,10 @@ package func exerciseKernelLoader(_ bytes: [UInt8]) {
   guard unsafe pwrite(file.number, bytes, bytes.count, 0) == bytes.count else { return }
   let kernel = BootFile(descriptor: file.number, name: "kernel")
   for entry in KernelEntry.allCases {
-    guard let loaded = try? KernelLoader(file: kernel, map: exercise.map, memory: exercise.memory).load(entry: entry) else { continue }
-    _ = try? loadInitramfs(kernel, into: loaded.freeMemory, of: exercise.memory)
-    _ = BootParameters(setupHeader: loaded.setupHeader, e820: exercise.map.e820).bytes
+    guard let plan = try? KernelLoader(file: kernel, map: exercise.map).plan(entry: entry) else { continue }
+    for part in plan.parts { try? kernel.copy(part, into: exercise.memory) { .kernel(file: kernel.name, .file($0)) } }
+    _ = try? loadInitramfs(kernel, into: plan.freeMemory, of: exercise.memory)
+    _ = BootParameters(setupHeader: plan.setupHeader, e820: exercise.map.e820).bytes
   }
 }
 

@@ -66,4 +66,13 @@ struct KernelFileTests {
     #expect(message(.unrecognized(kind: nil, firstBytes: [1, 2])).contains("0x1 0x2"))
     #expect(BootError.initramfs(file: "i", .tooLarge(bytes: 5, space: 3, ram: 9)).description.contains("5 bytes"))
   }
+
+  @Test("a file that becomes shorter after its headers were read is refused by name")
+  func shrinks() throws {
+    let file = try FileFixture([1, 2, 3], name: "initramfs.img")
+    let part = KernelPlan.Part(fileOffset: 0, size: 4, address: 0x10_0000)
+    #expect(throws: BootError.initramfs(file: "initramfs.img", .file(.shrank))) {
+      try file.bootFile.copy(part, into: guest.memory) { .initramfs(file: file.name, .file($0)) }
+    }
+  }
 }

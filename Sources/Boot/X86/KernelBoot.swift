@@ -35,10 +35,13 @@ public struct KernelBoot: Sendable {
 public func prepareKernelBoot(_ boot: KernelBoot, board: X86Board, map: X86AddressMap, memory: GuestMemory) throws(BootError) -> BootEntry {
   try board.validate()
   guard map.lowRAM.upperBound > X86Layout.firstKernelAddress else { throw .addressMap(.tooSmall(bytes: map.ramSize)) }
-  let kernel = try KernelLoader(file: boot.kernel, map: map, memory: memory).load(entry: boot.entry)
+  let kernel = try KernelLoader(file: boot.kernel, map: map).plan(entry: boot.entry)
   let commandLine = try boot.commandLine.encoded(maximum: min(kernel.commandLineLimit, X86Layout.commandLineLimit))
   let initramfs = try boot.initramfs.map { (file) throws(BootError) in try loadInitramfs(file, into: kernel.freeMemory, of: memory) }
   let tables = try MachineTables(board: board, map: map)
+  for part in kernel.parts {
+    try boot.kernel.copy(part, into: memory) { (problem) in .kernel(file: boot.kernel.name, .file(problem)) }
+  }
 
   do {
     try memory.write(commandLine, at: GuestAddress(X86Layout.commandLine.lowerBound))
@@ -75,8 +78,7 @@ func loadInitramfs(_ file: BootFile, into space: Range<UInt64>, of memory: Guest
     throw .initramfs(file: file.name, .tooLarge(bytes: size, space: free, ram: memory.size))
   }
   let start = (space.upperBound - size) & ~0xfff
-  do {
-    try memory.readFile(descriptor: file.descriptor, offset: 0, count: size, into: GuestAddress(start))
-  } catch { throw .memory(error) }
+  let part = KernelPlan.Part(fileOffset: 0, size: size, address: start)
+  try file.copy(part, into: memory) { (problem) in .initramfs(file: file.name, .file(problem)) }
   return start..<start + size
 }

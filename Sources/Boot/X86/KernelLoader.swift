@@ -1,5 +1,3 @@
-internal import GuestMemory
-
 /// Which of a kernel's entry points the guest starts at.
 public enum KernelEntry: Sendable, CaseIterable {
   /// The 64-bit entry, or PVH for an ELF kernel that has only that.
@@ -10,13 +8,21 @@ public enum KernelEntry: Sendable, CaseIterable {
   case pvh
 }
 
-/// A kernel in guest memory.
-struct LoadedKernel: Equatable {
+/// What loading a kernel comes to: which parts of the file go where, and what the kernel wants to be told.
+struct KernelPlan: Equatable {
   enum Entry: Equatable {
     case long64(UInt64)
     case pvh(UInt64)
   }
 
+  /// A part of the file and where the guest gets it.
+  struct Part: Equatable {
+    let fileOffset: UInt64
+    let size: UInt64
+    let address: UInt64
+  }
+
+  let parts: [Part]
   let entry: Entry
   /// Low RAM that the kernel leaves free for the initramfs.
   let freeMemory: Range<UInt64>
@@ -26,32 +32,27 @@ struct LoadedKernel: Equatable {
   let commandLineLimit: Int
 }
 
-/// Loads a kernel from a file: the headers are copied and checked, the rest goes from the file straight into guest memory.
+/// Examines a kernel file: its headers are copied and checked, against the size of the file and against RAM.
 struct KernelLoader {
   let file: BootFile
   let map: X86AddressMap
-  let memory: GuestMemory
 
   /// Linux's limits for kernels whose file states none: COMMAND_LINE_SIZE less the NUL, and the default of `initrd_addr_max`.
   private static let linuxCommandLineLimit = 2047
   private static let linuxInitramfsLimit: UInt64 = 0x8000_0000
 
-  func load(entry: KernelEntry) throws(BootError) -> LoadedKernel {
-    do {
-      let size = try fileSize()
-      let start = try read(offset: 0, count: BzImage.headerSize)
-      if ELFKernel.matches(start) { return try loadELF(size: size, entry: entry) }
-      guard BzImage.matches(start) else { throw KernelProblem.unrecognized(kind: guess(start), firstBytes: Array(start.prefix(4))) }
-      guard entry != .pvh else { throw KernelProblem.noPVHEntry("it is a bzImage, and only an ELF vmlinux can have one") }
-      return try loadBzImage(start, size: size)
-    } catch let problem as KernelProblem {
-      throw .kernel(file: file.name, problem)
-    } catch let error as GuestMemoryError {
-      throw .memory(error)
-    } catch {
-      // Not reached: everything above throws one of the two.
-      throw .kernel(file: file.name, .unrecognized(kind: nil, firstBytes: []))
-    }
+  /// What to load, for the entry asked for.
+  func plan(entry: KernelEntry) throws(BootError) -> KernelPlan {
+    do { return try examine(entry: entry) } catch { throw .kernel(file: file.name, error) }
+  }
+
+  private func examine(entry: KernelEntry) throws(KernelProblem) -> KernelPlan {
+    let size = try fileSize()
+    let start = try read(offset: 0, count: BzImage.headerSize)
+    if ELFKernel.matches(start) { return try planELF(size: size, entry: entry) }
+    guard BzImage.matches(start) else { throw .unrecognized(kind: guess(start), firstBytes: Array(start.prefix(4))) }
+    guard entry != .pvh else { throw .noPVHEntry("it is a bzImage, and only an ELF vmlinux can have one") }
+    return try planBzImage(start, size: size)
   }
 
   private func fileSize() throws(KernelProblem) -> UInt64 {
@@ -62,26 +63,24 @@ struct KernelLoader {
     do { return try file.read(offset: offset, count: count) } catch { throw .file(error) }
   }
 
-  private func loadBzImage(_ start: [UInt8], size: UInt64) throws -> LoadedKernel {
+  private func planBzImage(_ start: [UInt8], size: UInt64) throws(KernelProblem) -> KernelPlan {
     let image = try BzImage(start: start, fileSize: size, ramEnd: map.lowRAM.upperBound)
-    try memory.readFile(
-      descriptor: file.descriptor, offset: image.payloadOffset, count: image.payloadSize, into: GuestAddress(image.loadAddress))
-    return LoadedKernel(
+    return KernelPlan(
+      parts: [KernelPlan.Part(fileOffset: image.payloadOffset, size: image.payloadSize, address: image.loadAddress)],
       entry: .long64(image.entry64), freeMemory: freeMemory(from: image.memoryEnd, limit: image.initramfsLimit),
       setupHeader: image.setupHeader, commandLineLimit: image.commandLineLimit)
   }
 
-  private func loadELF(size: UInt64, entry: KernelEntry) throws -> LoadedKernel {
+  private func planELF(size: UInt64, entry: KernelEntry) throws(KernelProblem) -> KernelPlan {
     let kernel = try ELFKernel(fileSize: size, map: map) { (offset, count) throws(FileProblem) in
       try file.read(offset: offset, count: count)
     }
-    let chosen = try choose(entry, of: kernel)
-    for segment in kernel.segments where segment.fileSize > 0 {
-      try memory.readFile(
-        descriptor: file.descriptor, offset: segment.fileOffset, count: segment.fileSize, into: GuestAddress(segment.memory.lowerBound))
+    let parts = kernel.segments.filter { $0.fileSize > 0 }.map {
+      KernelPlan.Part(fileOffset: $0.fileOffset, size: $0.fileSize, address: $0.memory.lowerBound)
     }
-    return LoadedKernel(
-      entry: chosen, freeMemory: freeMemory(from: kernel.lowMemoryEnd, limit: KernelLoader.linuxInitramfsLimit), setupHeader: [],
+    return KernelPlan(
+      parts: parts, entry: try choose(entry, of: kernel),
+      freeMemory: freeMemory(from: kernel.lowMemoryEnd, limit: KernelLoader.linuxInitramfsLimit), setupHeader: [],
       commandLineLimit: KernelLoader.linuxCommandLineLimit)
   }
 
@@ -91,7 +90,7 @@ struct KernelLoader {
   }
 
   /// The entry to use. An ELF header that names the PVH entry itself has no 64-bit one.
-  private func choose(_ entry: KernelEntry, of kernel: ELFKernel) throws(KernelProblem) -> LoadedKernel.Entry {
+  private func choose(_ entry: KernelEntry, of kernel: ELFKernel) throws(KernelProblem) -> KernelPlan.Entry {
     if entry == .long64 {
       guard kernel.hasPhysicalEntry else { throw .badEntry(kernel.entry) }
       return .long64(kernel.entry)
