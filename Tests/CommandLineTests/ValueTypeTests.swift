@@ -88,6 +88,14 @@ struct ValueTypeTests {
     #expect(line(of: "", ValueType<Colour>.choice("COLOUR")) == "\"\" is not possible; give red, green or blue")
   }
 
+  @Test func sizesOfAFew() throws {
+    let type = ValueType<Int>.size(oneOf: [512, 4096])
+    #expect(try type.value(of: "4096") == 4096 && type.value(of: "4K") == 4096 && type.value(of: "512") == 512)
+    for text in ["0", "1K", "4KB", "x", "", "18446744073709551616", "16777216T"] {
+      #expect(line(of: text, type) == "\"\(text)\" is not possible; give 512 or 4096")
+    }
+  }
+
   @Test func numbersOfAFew() throws {
     let type = ValueType<Int>.integer(oneOf: [512, 4096])
     #expect(try type.value(of: "4096") == 4096)

@@ -30,6 +30,24 @@ extension ValueType where Value == Int {
   }
 }
 
+extension ValueType where Value == Int {
+  /// One of a few sizes in bytes, which may be given with a unit.
+  ///
+  /// - Parameters:
+  ///   - sizes: Which sizes may be given.
+  ///   - placeholder: What stands for it in help.
+  public static func size(oneOf sizes: [Int], _ placeholder: String = "SIZE") -> ValueType {
+    let numbers = integer(oneOf: sizes, placeholder)
+    let size = ValueType<UInt64>.size(.bytes)
+    return ValueType(numbers.shape) { node throws(ValueError) in
+      guard let value = try? size.parse(node), let value = Int(exactly: value), sizes.contains(value) else {
+        return try numbers.parse(node)
+      }
+      return value
+    }
+  }
+}
+
 extension ValueType where Value == UInt64 {
   /// What a size means that has no unit.
   public enum BareUnit: UInt64, Sendable {

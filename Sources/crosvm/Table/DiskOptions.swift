@@ -13,7 +13,7 @@ enum DiskOptions {
   private static let lock = Field(
     "lock", .boolean, default: "true", "Lock the image against a second user: shared if ro, else exclusive.")
   private static let blockSize = Field(
-    "block-size", .integer(oneOf: BlockConfiguration.blockSizes), default: "512", "Logical block size in bytes.")
+    "block-size", .size(oneOf: BlockConfiguration.blockSizes), default: "512", "Logical block size in bytes.")
   private static let id = Field("id", .diskID, "Serial number that the guest reads: 1 to 20 ASCII characters.")
   private static let queues = Field(
     "queues", .integer(BlockConfiguration.queueCounts), aliases: ["num-queues"], default: "1", "Number of request queues, 1 to 16.")
