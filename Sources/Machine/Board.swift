@@ -21,6 +21,8 @@ struct Board {
   let timerInput: UInt32?
   /// Whether there is a pair of 8259 interrupt controllers.
   let hasPIC: Bool
+  /// What answers at port 0x61 where the timer is not in the kernel.
+  let portB: (any BusDevice)?
   /// For interrupts that a controller in the VMM must know the end of.
   let endOfInterrupt: (@Sendable (UInt8) -> Void)?
 
@@ -35,13 +37,14 @@ struct Board {
       try machine.createTimer()
       routing = InterruptRouting(machine: machine, fixed: InterruptRouting.pcRoutes)
       wiring = KernelInterruptWiring(machine: machine)
-      (timerInput, hasPIC, endOfInterrupt) = (0, true, nil)
+      (timerInput, hasPIC, portB, endOfInterrupt) = (0, true, nil, nil)
     case .split:
       try machine.enableSplitInterruptController(pins: UInt64(X86Layout.ioapicInputs))
       routing = InterruptRouting(machine: machine, fixed: [])
       let split = try SplitInterruptWiring(machine: machine, routing: routing, memory: memoryBus, ports: ports, loop: loop, logger: logger)
       wiring = split
-      (timerInput, hasPIC, endOfInterrupt) = (split.timerInput, split.hasPIC, { split.endOfInterrupt($0) })
+      (timerInput, hasPIC, portB) = (SplitInterruptWiring.timerInput, false, split.portB)
+      endOfInterrupt = { split.endOfInterrupt($0) }
     }
     doorbells = KVMDoorbells(machine: machine)
     self.control = control

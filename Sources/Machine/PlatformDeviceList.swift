@@ -22,7 +22,10 @@ struct PlatformDeviceList {
       try board.ports.insert(clock, base: RealTimeClock.base, length: RealTimeClock.length)
     }
     if configuration.hasI8042 {
-      try board.ports.insert(I8042(onReset: { control.end(.reset) }), base: I8042.base, length: I8042.length)
+      let controller = board.portB.map { I8042(portB: $0, onReset: { control.end(.reset) }) } ?? I8042(onReset: { control.end(.reset) })
+      try board.ports.insert(controller, base: I8042.base, length: I8042.length)
+    } else if let portB = board.portB {
+      try board.ports.insert(portB, base: 0x61, length: 1)
     }
   }
 }
