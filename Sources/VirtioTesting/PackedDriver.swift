@@ -8,6 +8,8 @@ public final class PackedDriver: QueueDriver {
   /// Where buffers and indirect tables come from.
   public var heap: GuestHeap
   private let size: UInt16
+  /// The size, or 1 where that is 0, so that positions can be counted.
+  private let entries: Int
   private let usesEventIndex: Bool
   /// Positions in a ring gone round twice: the second half has a wrap counter of 0.
   private var available: Int
@@ -29,6 +31,7 @@ public final class PackedDriver: QueueDriver {
   public init(size: UInt16, features: UInt64, heap: GuestHeap, start: Int = 0) throws(TestingError) {
     self.heap = heap
     self.size = size
+    entries = max(Int(size), 1)
     usesEventIndex = features & VirtioFeatures.eventIndex != 0
     configuration = QueueConfiguration(
       size: size, descriptorArea: GuestAddress(try self.heap.allocate(16 * UInt64(size))),
@@ -43,15 +46,15 @@ public final class PackedDriver: QueueDriver {
     ring.fill(0)
     // Entries of the turns before: used, so that none seems to be available.
     for index in 0..<Int(size) {
-      let wrap = index < start % max(Int(size), 1) ? start < Int(size) : start >= Int(size)
+      let wrap = index < start % entries ? start < entries : start >= entries
       try? write(RawDescriptor(address: 0, length: 0, flags: wrap ? RawDescriptor.Flag.available | RawDescriptor.Flag.used : 0), at: index)
     }
     try? wish(.next)
   }
 
-  private func advanced(_ position: Int, _ count: Int) -> Int { (position + count) % (2 * Int(size)) }
-  private func index(_ position: Int) -> Int { position % Int(size) }
-  private func wrap(_ position: Int) -> Bool { position < Int(size) }
+  private func advanced(_ position: Int, _ count: Int) -> Int { (position + count) % (2 * entries) }
+  private func index(_ position: Int) -> Int { position % entries }
+  private func wrap(_ position: Int) -> Bool { position < entries }
   private func encoded(_ position: Int) -> UInt16 { UInt16(index(position)) | (wrap(position) ? 0x8000 : 0) }
 
   /// The AVAIL and USED bits that make an entry at `position` available (section 2.8.1).
@@ -99,12 +102,12 @@ public final class PackedDriver: QueueDriver {
     let old = rungAt
     rungAt = available
     let (event, flags) = try deviceEvent()
-    let added = (available - old + 2 * Int(size)) % (2 * Int(size))
+    let added = (available - old + 2 * entries) % (2 * entries)
     switch flags {
     case 0: return added > 0
     case 2 where usesEventIndex:
-      let place = Int(event & 0x7fff) + (event & 0x8000 != 0 ? 0 : Int(size))
-      return (place - old + 2 * Int(size)) % (2 * Int(size)) < added
+      let place = Int(event & 0x7fff) + (event & 0x8000 != 0 ? 0 : entries)
+      return (place - old + 2 * entries) % (2 * entries) < added
     default: return false
     }
   }
