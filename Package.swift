@@ -81,6 +81,7 @@ let package = Package(
     tests("ConfigurationTests", of: ["Machine", "BlockDevice", "PlatformDevices"]),
     tests("MachineTests", of: ["Machine", "CLinux", "Platform"]),
     tests("PCITests", of: ["PCI", "Bus", "Interrupts", "Platform"]),
+    tests("VirtioPCITests", of: ["Virtio", "VirtioTesting", "PCI", "Bus", "GuestMemory", "Interrupts", "Platform", log]),
     // Guest tests: a program that runs in the software KVM host and boots stock kernels.
     .executableTarget(
       name: "guest-tests", dependencies: ["Platform"], path: "Tests/GuestTests", exclude: ["Golden"], swiftSettings: settings),

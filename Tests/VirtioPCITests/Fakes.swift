@@ -5,8 +5,7 @@ import Logging
 import PCI
 import Platform
 import Synchronization
-
-@testable import Virtio
+import Virtio
 
 /// A device that notes what the transport does with it.
 final class FakeDevice: VirtioDevice {
@@ -24,8 +23,16 @@ final class FakeDevice: VirtioDevice {
   let queueSizes: [UInt16]
   let state = Mutex(State())
   let refuses = Atomic<Bool>(false)
+  /// Called at the end of each activation, and at the beginning of each reset.
+  let onActivate: @Sendable (VirtioActivation) throws -> Void
+  let onReset: @Sendable () -> Void
 
-  init(type: VirtioDeviceType = .block, features: UInt64 = 0b101, queueSizes: [UInt16] = [256, 64]) {
+  init(
+    type: VirtioDeviceType = .block, features: UInt64 = 0b101, queueSizes: [UInt16] = [256, 64],
+    onActivate: @escaping @Sendable (VirtioActivation) throws -> Void = { _ in }, onReset: @escaping @Sendable () -> Void = {}
+  ) {
+    self.onActivate = onActivate
+    self.onReset = onReset
     self.type = type
     self.features = features
     self.queueSizes = queueSizes
@@ -54,9 +61,14 @@ final class FakeDevice: VirtioDevice {
   func activate(_ activation: VirtioActivation) throws {
     if refuses.load(ordering: .relaxed) { throw Refusal() }
     state.withLock { $0.activations.append(activation) }
+    try onActivate(activation)
   }
 
-  func reset() { state.withLock { $0.resets += 1 } }
+  func reset() {
+    onReset()
+    state.withLock { $0.resets += 1 }
+  }
+
   func suspend() {}
   func resume() {}
   func snapshot() throws -> [UInt8] { state.withLock { $0.configuration } }

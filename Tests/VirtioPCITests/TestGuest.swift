@@ -118,6 +118,17 @@ struct TestGuest {
     store(Common.queueEnable, 2, 1)
   }
 
+  /// Tells the device where a driver of rings has laid them out.
+  func setUpQueue(_ queue: UInt64, _ configuration: QueueConfiguration, vector: UInt64) {
+    store(Common.queueSelect, 2, queue)
+    store(Common.queueSize, 2, UInt64(configuration.size))
+    store(Common.queueVector, 2, vector)
+    store(Common.descriptors, 8, configuration.descriptorArea.rawValue)
+    store(Common.driverArea, 8, configuration.driverArea.rawValue)
+    store(Common.deviceArea, 8, configuration.deviceArea.rawValue)
+    store(Common.queueEnable, 2, 1)
+  }
+
   /// The first steps of any driver (virtio 1.2, section 3.1.1), up to FEATURES_OK.
   func negotiate(_ features: UInt64 = VirtioFeatures.version1) {
     setStatus(0)
