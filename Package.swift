@@ -75,6 +75,7 @@ let package = Package(
     tests("VirtioTests", of: ["GuestMemory", "Platform", "Virtio", "VirtioTesting"]),
     tests("CommandLineTests", of: ["CommandLine"]),
     tests("PlatformTests", of: ["CLinux", "Platform"]),
+    tests("BasicDevicesTests", of: ["BasicDevices", "GuestMemory", "Platform", "Virtio", "VirtioTesting"]),
     tests("PlatformDevicesTests", of: ["PlatformDevices", "Bus", "Interrupts", "Platform"]),
     tests("DiskImageTests", of: ["CLinux", "DiskImage", "Platform"]),
     tests("CrosvmTests", of: ["crosvm", "CommandLine", "Machine", "BlockDevice", "PlatformDevices", log]),

@@ -73,7 +73,7 @@ struct PITChannel {
   }
 
   private static func toBCD(_ value: UInt64) -> UInt16 {
-    UInt16(value / 1000 % 10 << 12 | value / 100 % 10 << 8 | value / 10 % 10 << 4 | value % 10)
+    UInt16((value / 1000 % 10) << 12 | (value / 100 % 10) << 8 | (value / 10 % 10) << 4 | value % 10)
   }
 
   private static func fromBCD(_ value: UInt16) -> UInt64 {
