@@ -77,6 +77,10 @@ let package = Package(
     tests("PlatformTests", of: ["CLinux", "Platform"]),
     tests("BasicDevicesTests", of: ["BasicDevices", "GuestMemory", "Platform", "Virtio", "VirtioTesting"]),
     tests("PlatformDevicesTests", of: ["PlatformDevices", "Bus", "Interrupts", "Platform"]),
+    module("BlockTesting", sees: ["BlockDevice", "GuestMemory", "Platform", "Virtio", "VirtioTesting"]),
+    tests(
+      "BlockDeviceTests",
+      of: ["BlockDevice", "BlockTesting", "DiskImage", "GuestMemory", "Platform", "Virtio", "VirtioTesting"]),
     tests("DiskImageTests", of: ["CLinux", "DiskImage", "Platform"]),
     tests("CrosvmTests", of: ["crosvm", "CommandLine", "Machine", "BlockDevice", "PlatformDevices", log]),
     tests("ConfigurationTests", of: ["Machine", "BlockDevice", "PlatformDevices"]),

@@ -73,6 +73,9 @@ public protocol DiskChannel: AnyObject {
   ///   - isDurable: Whether the operation ends only when its effect is on stable storage.
   func begin(_ operation: DiskOperation, slot: Int, offset: UInt64, count: UInt64, isDurable: Bool)
 
+  /// Whether an operation has ended already, so that `next` reports it without a `wait`. False does not mean that none has.
+  var hasEnded: Bool { get }
+
   /// The next event that is known, or nil: then `wait`.
   func next() -> DiskEvent?
 

@@ -74,6 +74,9 @@ public final class InlineChannel: DiskChannel {
     return code
   }
 
+  /// Whether an operation has ended that `next` has not reported.
+  public var hasEnded: Bool { ended.count > 0 }
+
   /// The next event that is known.
   public func next() -> DiskEvent? {
     if let event = ended.takeFirst() { return event }

@@ -84,6 +84,8 @@ final class RingChannel: DiskChannel {
       isWrite: isWrite, vectors: table.vectors(slot), offset: transfer.offset, isDurable: transfer.isDurable, through: memory)
   }
 
+  var hasEnded: Bool { ended.count > 0 }
+
   func next() -> DiskEvent? {
     if let event = ended.takeFirst() { return event }
     while let completion = ring.next() {

@@ -1,0 +1,205 @@
+internal import DiskImage
+internal import GuestMemory
+internal import Logging
+internal import Platform
+internal import Synchronization
+internal import Virtio
+
+/// The loop of a queue's thread: takes requests, passes them to the disk, answers them as they end, and sleeps in the disk's channel.
+///
+/// Everything that a request needs is reserved for each slot when the loop begins; nothing is allocated while it runs.
+final class BlockService {
+  /// What all queues of a device share.
+  struct Shared: Sendable {
+    let image: any DiskImage
+    let id: [UInt8]
+    let rules: BlockRules
+    let cache: WriteCache
+    let logger: Logger
+  }
+
+  /// A request under way.
+  private struct Slot {
+    var kind = Kind.flush
+    /// The ranges of a discard or write-zeroes request, and how many are done.
+    var ranges: [BlockRange] = []
+    var rangesDone = 0
+
+    enum Kind { case read, write, flush, discard, writeZeroes }
+  }
+
+  private let queue: VirtQueue
+  private let channel: any DiskChannel
+  private let shared: Shared
+  private let command: WorkerCommand
+  private var chains: [DescriptorChain]
+  private var slots: [Slot]
+  private var free: [Int]
+  /// Whether the driver will ring when it makes something available.
+  private var isArmed = false
+  /// Whether requests were given back since the driver was last told.
+  private var hasAnswered = false
+  private var failures = 0
+
+  init(queue: VirtQueue, memory: GuestMemory, shared: Shared, command: WorkerCommand) throws {
+    let depth = Int(queue.size)
+    self.queue = queue
+    self.shared = shared
+    self.command = command
+    chains = [DescriptorChain](repeating: DescriptorChain(), count: depth)
+    slots = [Slot](repeating: Slot(), count: depth)
+    // The lowest is taken first: few requests touch little memory.
+    free = Array((0..<depth).reversed())
+    channel = try shared.image.makeChannel(depth: depth, buffers: memory)
+    try channel.watch(queue.doorbell.number)
+    try channel.watch(command.event.number)
+  }
+
+  /// Serves the queue until told otherwise, or until the host fails. Called once, by the thread.
+  func run() {
+    do {
+      try channel.start()
+      while true {
+        answerEnded()
+        let command = command.current
+        if command == .abandon || command == .drain && free.count == slots.count { break }
+        if command == .serve, !isArmed { takeRequests() }
+        try channel.wait(mayBlock: !hasAnswered)
+      }
+    } catch {
+      shared.logger.error("disk stopped: \(error)")
+      queue.fail("the host failed: \(error)")
+    }
+    channel.end()
+  }
+
+  // MARK: Requests
+
+  /// Begins all requests that are available, and asks for a doorbell when there are no more.
+  private func takeRequests() {
+    do {
+      queue.disableNotifications()
+      repeat {
+        while let slot = free.last, try queue.next(into: &chains[slot]) {
+          free.removeLast()
+          begin(slot)
+        }
+        // What has ended already comes first: its end brings us back here, without a doorbell.
+        if free.isEmpty || channel.hasEnded || hasAnswered { return }
+      } while try queue.enableNotifications()
+      isArmed = true
+    } catch {
+      // Nothing comes from this queue any more; what is under way is answered.
+      queue.fail(error)
+      isArmed = true
+    }
+  }
+
+  private func begin(_ slot: Int) {
+    switch BlockRequest(chains[slot], rules: shared.rules) {
+    case .read(let offset, let count): transfer(slot, .read, chains[slot].writable, skipping: 0, offset: offset, count: count)
+    case .write(let offset, let count):
+      transfer(slot, .write, chains[slot].readable, skipping: BlockRequest.headerSize, offset: offset, count: count)
+    case .flush:
+      slots[slot].kind = .flush
+      channel.begin(.flush, slot: slot, offset: 0, count: 0, isDurable: false)
+    case .identify(let room): answer(slot, identify(slot, room: room))
+    case .discard(let ranges): beginRanges(slot, .discard, ranges)
+    case .writeZeroes(let ranges): beginRanges(slot, .writeZeroes, ranges)
+    case .answered(let status): answer(slot, status)
+    case .unanswerable: release(slot, written: 0)
+    }
+  }
+
+  /// Passes `count` bytes of the buffers, from byte `skipping` on, to the disk.
+  private func transfer(_ slot: Int, _ kind: Slot.Kind, _ buffers: [GuestSlice], skipping: Int, offset: UInt64, count: UInt64) {
+    channel.clear(slot: slot)
+    var skip = skipping
+    var left = count
+    for buffer in buffers where left > 0 {
+      if skip >= buffer.count {
+        skip -= buffer.count
+        continue
+      }
+      let length = Int(min(UInt64(buffer.count - skip), left))
+      // In bounds: skip + length <= buffer.count. The memory stays: the channel keeps it until the disk has let go.
+      guard unsafe buffer.withUnsafePointer({ unsafe channel.addBuffer($0 + skip, count: length, slot: slot) }) else {
+        // More buffers than the configuration space allows (`seg_max`, section 5.2.4).
+        return answer(slot, .ioError)
+      }
+      skip = 0
+      left -= UInt64(length)
+    }
+    slots[slot].kind = kind
+    channel.begin(
+      kind == .read ? .read : .write, slot: slot, offset: offset, count: count, isDurable: kind == .write && !shared.cache.isOn)
+  }
+
+  private func identify(_ slot: Int, room: Int) -> BlockStatus {
+    var writer = ChainWriter(chains[slot])
+    return (try? writer.write(Array(shared.id.prefix(room)))) == nil ? .ioError : .ok
+  }
+
+  private func beginRanges(_ slot: Int, _ kind: Slot.Kind, _ ranges: [BlockRange]) {
+    slots[slot].kind = kind
+    slots[slot].ranges = ranges
+    slots[slot].rangesDone = 0
+    beginNextRange(slot)
+  }
+
+  private func beginNextRange(_ slot: Int) {
+    let range = slots[slot].ranges[slots[slot].rangesDone]
+    let operation = slots[slot].kind == .discard ? DiskOperation.discard : .writeZeroes(mayDiscard: range.mayDiscard)
+    channel.begin(operation, slot: slot, offset: range.offset, count: range.count, isDurable: !shared.cache.isOn)
+  }
+
+  // MARK: Answers
+
+  /// Answers all requests that the disk has ended, and interrupts the driver once for all of them.
+  private func answerEnded() {
+    while let event = channel.next() {
+      switch event {
+      case .ended(let slot, let code): end(slot, code: code)
+      case .woken: isArmed = false
+      }
+    }
+    if hasAnswered {
+      hasAnswered = false
+      queue.notify()
+    }
+  }
+
+  private func end(_ slot: Int, code: Int32) {
+    guard code == 0 else { return fail(slot, code) }
+    switch slots[slot].kind {
+    case .read: for buffer in chains[slot].writable { buffer.markWritten() }
+    case .write, .flush: break
+    case .discard, .writeZeroes:
+      slots[slot].rangesDone += 1
+      if slots[slot].rangesDone < slots[slot].ranges.count { return beginNextRange(slot) }
+    }
+    answer(slot, .ok)
+  }
+
+  private func fail(_ slot: Int, _ code: Int32) {
+    failures += 1
+    // The 1st, 2nd, 4th, 8th...: a guest may cause any number of these.
+    if failures & (failures - 1) == 0 {
+      shared.logger.warning("I/O error \(failures): \(SystemError("\(slots[slot].kind)", code: code))")
+    }
+    answer(slot, .ioError)
+  }
+
+  /// Writes the status where the request ends, and gives the request back.
+  private func answer(_ slot: Int, _ status: BlockStatus) {
+    if let last = chains[slot].writable.last { try? last.store(status.rawValue, at: last.count - 1) }
+    // All of them, in an error too: the status is behind the data.
+    release(slot, written: UInt32(clamping: chains[slot].writableBytes))
+  }
+
+  private func release(_ slot: Int, written: UInt32) {
+    queue.complete(chains[slot].id, written: written)
+    hasAnswered = true
+    free.append(slot)
+  }
+}
