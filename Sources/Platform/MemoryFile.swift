@@ -22,7 +22,12 @@ public final class MemoryFile: Sendable {
   public var number: Int32 { descriptor.number }
 
   /// Maps part of the file, shared.
+  ///
+  /// - Throws: `SystemError`; EINVAL unless the part is inside the file, because touching a page beyond it would end the process.
   public func map(offset: Int, count: Int) throws(SystemError) -> MemoryMapping {
-    try MemoryMapping.map(descriptor: descriptor.number, offset: offset, count: count, sharing: .shared)
+    guard offset >= 0, count > 0, offset <= size, count <= size - offset else {
+      throw SystemError("map \(count) bytes at \(offset) of a memory file of \(size)", code: EINVAL)
+    }
+    return try MemoryMapping.map(descriptor: descriptor.number, offset: offset, count: count, sharing: .shared)
   }
 }

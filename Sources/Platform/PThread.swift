@@ -4,21 +4,21 @@ internal import Synchronization
 
 /// A named operating-system thread that is joined before it is forgotten.
 public final class PThread: Sendable {
-  private struct State: @unchecked Sendable {
-    var handle: pthread_t
-    var joined = false
-  }
-
-  private final class Start {
+  /// What the thread and its owner both know.
+  private final class Start: Sendable {
     let name: String
     let body: @Sendable () -> Void
+    /// Set by the thread as its last act. While it is not, and the lock is held, the thread's handle is valid.
+    let hasEnded = Mutex(false)
     init(name: String, body: @escaping @Sendable () -> Void) {
       self.name = name
       self.body = body
     }
   }
 
-  private let state: Mutex<State>
+  private let start: Start
+  private let handle: pthread_t
+  private let isJoined = Atomic(false)
 
   /// Starts a thread.
   ///
@@ -32,37 +32,38 @@ public final class PThread: Sendable {
     defer { unsafe pthread_attr_destroy(&attributes) }
     unsafe pthread_attr_setstacksize(&attributes, max(stackSize, 64 << 10))
     var handle = pthread_t()
-    let start = unsafe Unmanaged.passRetained(Start(name: name, body: body))
+    start = Start(name: name, body: body)
+    let retained = unsafe Unmanaged.passRetained(start)
     let code = unsafe pthread_create(
       &handle, &attributes,
       { argument in
         guard let argument = unsafe argument else { return nil }
         // Balances passRetained above; the thread owns its start value from here.
         let start = unsafe Unmanaged<Start>.fromOpaque(argument).takeRetainedValue()
-        _ = unsafe pthread_setname_np(pthread_self(), String(start.name.prefix(15)))
+        _ = unsafe pthread_setname_np(pthread_self(), shortened(start.name))
         start.body()
+        start.hasEnded.withLock { $0 = true }
         return nil
-      }, start.toOpaque())
+      }, retained.toOpaque())
     guard code == 0 else {
-      unsafe start.release()
+      unsafe retained.release()
       throw SystemError("start thread \(name)", code: code)
     }
-    state = Mutex(State(handle: handle))
+    self.handle = handle
   }
+
+  /// A thread that nobody joined goes on; the kernel frees it at its end.
+  deinit { if !isJoined.load(ordering: .acquiring) { pthread_detach(handle) } }
 
   /// Waits for the thread's end. Must not be called by the thread itself. Further calls return at once.
   public func join() {
-    let handle = state.withLock { state -> pthread_t? in
-      defer { state.joined = true }
-      return state.joined ? nil : state.handle
-    }
-    if let handle { _ = pthread_join(handle, nil) }
+    if !isJoined.exchange(true, ordering: .acquiringAndReleasing) { _ = pthread_join(handle, nil) }
   }
 
-  /// Sends a signal to the thread, unless it was joined.
+  /// Sends a signal to the thread, unless it has ended; also while another thread waits in `join`.
   public func signal(_ number: Int32) {
-    state.withLock { state in
-      if !state.joined { _ = pthread_kill(state.handle, number) }
+    start.hasEnded.withLock { ended in
+      if !ended { _ = pthread_kill(handle, number) }
     }
   }
 
@@ -77,4 +78,11 @@ public final class PThread: Sendable {
     }
     if unsafe clinux_sched_setaffinity(mask, mask.count) < 0 { throw SystemError.last("run on host processors \(processors)") }
   }
+}
+
+/// As much of a name as the kernel keeps: 15 bytes, and whole characters.
+private func shortened(_ name: String) -> String {
+  var short = ""
+  for character in name where short.utf8.count + character.utf8.count <= 15 { short.append(character) }
+  return short
 }

@@ -53,4 +53,57 @@ import Testing
     let error = #expect(throws: SystemError.self) { _ = try UnixSocket.connect(to: path, kind: .stream) }
     #expect(error?.code == code)
   }
+
+  @Test func aDescriptorClosesWithItsOwnerAndNotBefore() throws {
+    let pipe = try TestPipe()
+    let reader = try pipe.readEnd.duplicate()
+    let writer = try pipe.writeEnd.duplicate()
+    _ = consume pipe
+    #expect(unsafe write(writer.number, [7] as [UInt8], 1) == 1)
+    #expect(readSome(reader.number) == [7])
+    _ = consume writer
+    #expect(readSome(reader.number) == nil)
+    _ = consume reader
+  }
+
+  @Test func aReleasedDescriptorIsTheCallersToClose() throws {
+    let number = try OwnedDescriptor.open("/dev/null", flags: O_RDONLY).release()
+    #expect(close(number) == 0)
+  }
+
+  @Test func descriptorsDoNotSurviveExec() throws {
+    let file = try OwnedDescriptor.open("/dev/null", flags: O_RDONLY)
+    let second = try file.duplicate()
+    let flags = [file.number, second.number].map { fcntl($0, F_GETFD) }
+    #expect(flags == [FD_CLOEXEC, FD_CLOEXEC])
+    _ = consume file
+    _ = consume second
+  }
+
+  @Test func anEventCountsUntilItIsDrainedAndNeverBlocks() throws {
+    let event = try EventFD()
+    #expect(event.drain() == 0)
+    event.signal()
+    event.signal()
+    #expect(event.drain() == 2)
+    // The largest count that an event holds.
+    var nearlyFull = UInt64.max - 1
+    #expect(unsafe write(event.number, &nearlyFull, 8) == 8)
+    event.signal()
+    #expect(event.drain() == UInt64.max - 1)
+    #expect(event.drain() == 0)
+  }
+
+  @Test func anInterruptedCallIsRepeatedAndAFailedOneExplained() throws {
+    var calls = 0
+    let result = try retrying("try") {
+      calls += 1
+      errno = EINTR
+      return calls < 3 ? -1 : 5
+    }
+    #expect(result == 5)
+    #expect(calls == 3)
+    let error = #expect(throws: SystemError.self) { _ = try OwnedDescriptor.open("/nonexistent/file", flags: O_RDONLY) }
+    #expect(error?.description == "open /nonexistent/file: No such file or directory")
+  }
 }
