@@ -76,6 +76,8 @@ let package = Package(
     tests("CommandLineTests", of: ["CommandLine"]),
     tests("PlatformTests", of: ["CLinux", "Platform"]),
     tests("BasicDevicesTests", of: ["BasicDevices", "GuestMemory", "Platform", "Virtio", "VirtioTesting"]),
+    tests("GuestMemoryTests", of: ["GuestMemory", "Platform"]),
+    tests("BusTests", of: ["Bus", "Platform"]),
     tests("PlatformDevicesTests", of: ["PlatformDevices", "Bus", "Interrupts", "Platform"]),
     module("BlockTesting", sees: ["BlockDevice", "GuestMemory", "Platform", "Virtio", "VirtioTesting"]),
     tests(

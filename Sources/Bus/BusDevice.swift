@@ -39,9 +39,9 @@ public struct BusRange: Hashable, Sendable {
   /// Whether the ranges share an address.
   public func overlaps(_ other: BusRange) -> Bool { base <= other.last && other.base <= last }
 
-  /// Whether an access of `width` bytes at `address` lies wholly inside.
+  /// Whether an access of `width` bytes, at least one, at `address` lies wholly inside.
   public func contains(_ address: UInt64, width: Int) -> Bool {
-    guard address >= base else { return false }
+    guard width > 0, address >= base else { return false }
     let offset = address - base
     return offset < length && length - offset >= UInt64(width)
   }

@@ -3,7 +3,8 @@ internal import Platform
 
 /// One bit a page: which pages of a region the VMM or its devices wrote. Writes of vCPUs are in the kernel's own log.
 ///
-/// Bits are set with relaxed atomics from any thread and taken with an exchange, so no write is lost between two takes.
+/// Bits are set from any thread after the write (release) and taken with an exchange (acquire): whoever takes a bit sees the write it
+/// stands for, and none is lost between two takes.
 final class DirtyBitmap: Sendable {
   private let bits: MemoryMapping
   private let pages: Int

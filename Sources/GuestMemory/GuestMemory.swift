@@ -82,7 +82,7 @@ public final class GuestMemory: Sendable {
       guard count <= region.size - offset else { break }
       // In bounds: offset + count <= region.size, which is the mapping's length.
       return unsafe GuestSlice(
-        base: region.mapping.base.advanced(by: Int(offset)), count: Int(count), region: region, offset: Int(offset))
+        base: region.mapping.base.advanced(by: Int(offset)), address: address, count: Int(count), region: region)
     }
     throw .outOfRange(address, count: count)
   }
@@ -100,7 +100,8 @@ public final class GuestMemory: Sendable {
 
   /// Copies bytes out of guest memory.
   public func read(count: Int, at address: GuestAddress) throws(GuestMemoryError) -> [UInt8] {
-    try slice(address, count: UInt64(count)).bytes()
+    // A negative count reads as one too large for any region.
+    try slice(address, count: UInt64(bitPattern: Int64(count))).bytes()
   }
 
   /// Copies bytes into guest memory.

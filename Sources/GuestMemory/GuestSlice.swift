@@ -7,44 +7,52 @@ internal import Platform
 /// It stays valid while the `GuestMemory` it came from lives; it keeps the mapping alive itself.
 @safe public struct GuestSlice: @unchecked Sendable {
   private let base: UnsafeMutableRawPointer
+  /// Where the window begins.
+  public let address: GuestAddress
   /// The number of bytes in the window.
   public let count: Int
   private let mapping: MemoryMapping
   private let dirty: DirtyBitmap?
-  private let regionOffset: Int
+  private let regionBase: GuestAddress
 
-  init(base: UnsafeMutableRawPointer, count: Int, region: GuestMemory.Region, offset: Int) {
+  init(base: UnsafeMutableRawPointer, address: GuestAddress, count: Int, region: GuestMemory.Region) {
     unsafe self.base = base
+    self.address = address
     self.count = count
     mapping = region.mapping
     dirty = region.dirty
-    regionOffset = offset
+    regionBase = region.base
   }
 
   /// Whether `length` bytes at `offset` are inside.
   private func holds(_ offset: Int, _ length: Int) -> Bool { offset >= 0 && length >= 0 && offset <= count && length <= count - offset }
 
   private func checked(_ offset: Int, _ length: Int) throws(GuestMemoryError) -> UnsafeMutableRawPointer {
-    guard holds(offset, length) else {
-      throw .outOfRange(GuestAddress(UInt64(bitPattern: Int64(offset))), count: UInt64(bitPattern: Int64(length)))
-    }
+    guard holds(offset, length) else { throw .outOfRange(addressOf(offset), count: UInt64(bitPattern: Int64(length))) }
     return unsafe base.advanced(by: offset)
   }
 
-  private func mark(_ offset: Int, _ length: Int) { dirty?.mark(offset: regionOffset + offset, count: length) }
+  /// The guest address of any offset, for messages: wraps where the offset is nonsense.
+  private func addressOf(_ offset: Int) -> GuestAddress { GuestAddress(address.rawValue &+ UInt64(bitPattern: Int64(offset))) }
+
+  /// Notes a write; after it, so that whoever takes the page's bit finds what was written. The range was checked before.
+  private func mark(_ offset: Int, _ length: Int) {
+    dirty?.mark(offset: Int(address.rawValue - regionBase.rawValue) + offset, count: length)
+  }
 
   /// A smaller window.
   public func slice(_ offset: Int, count length: Int) throws(GuestMemoryError) -> GuestSlice {
     let start = try unsafe checked(offset, length)
-    return unsafe GuestSlice(base: start, count: length, mapping: mapping, dirty: dirty, regionOffset: regionOffset + offset)
+    return unsafe GuestSlice(base: start, address: addressOf(offset), count: length, of: self)
   }
 
-  private init(base: UnsafeMutableRawPointer, count: Int, mapping: MemoryMapping, dirty: DirtyBitmap?, regionOffset: Int) {
+  private init(base: UnsafeMutableRawPointer, address: GuestAddress, count: Int, of larger: GuestSlice) {
     unsafe self.base = base
+    self.address = address
     self.count = count
-    self.mapping = mapping
-    self.dirty = dirty
-    self.regionOffset = regionOffset
+    mapping = larger.mapping
+    dirty = larger.dirty
+    regionBase = larger.regionBase
   }
 
   /// Reads a little-endian integer, once.
@@ -75,13 +83,14 @@ internal import Platform
 
   private func aligned(_ offset: Int, _ length: Int) throws(GuestMemoryError) -> UnsafeMutableRawPointer {
     let pointer = try unsafe checked(offset, length)
-    guard UInt(bitPattern: pointer) % UInt(length) == 0 else { throw .misaligned(GuestAddress(UInt64(offset))) }
+    guard UInt(bitPattern: pointer) % UInt(length) == 0 else { throw .misaligned(addressOf(offset)) }
     return unsafe pointer
   }
 
   /// Copies `length` bytes at `offset` into an array.
   public func bytes(_ offset: Int = 0, count length: Int? = nil) throws(GuestMemoryError) -> [UInt8] {
-    let length = length ?? max(0, count - offset)
+    // An offset that is not inside is refused below, whatever is left after it.
+    let length = length ?? (holds(offset, 0) ? count - offset : 0)
     let source = try unsafe checked(offset, length)
     return unsafe [UInt8](unsafeUninitializedCapacity: length) { buffer, initialized in
       if let target = buffer.baseAddress { unsafe memcpy(target, source, length) }
@@ -128,7 +137,7 @@ internal import Platform
   /// The pointer is valid inside `body` only, or, for asynchronous calls, while this slice is kept. Never read through it in Swift:
   /// the guest may write at the same time.
   public func withUnsafePointer<Result>(_ body: (UnsafeMutableRawPointer) throws -> Result) rethrows -> Result {
-    mark(0, count)
+    defer { mark(0, count) }
     return try unsafe body(base)
   }
 }

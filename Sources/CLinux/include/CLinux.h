@@ -73,7 +73,7 @@ static inline unsigned int clinux_load_acquire_32(const void *p) { return __atom
 static inline void clinux_store_release_16(void *p, unsigned short v) { __atomic_store_n((unsigned short *)p, v, __ATOMIC_RELEASE); }
 static inline void clinux_store_release_32(void *p, unsigned int v) { __atomic_store_n((unsigned int *)p, v, __ATOMIC_RELEASE); }
 static inline void clinux_fence_full(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
-static inline unsigned char clinux_fetch_or_8(unsigned char *p, unsigned char v) { return __atomic_fetch_or(p, v, __ATOMIC_RELAXED); }
+static inline unsigned char clinux_fetch_or_8(unsigned char *p, unsigned char v) { return __atomic_fetch_or(p, v, __ATOMIC_RELEASE); }
 static inline unsigned char clinux_exchange_8(unsigned char *p, unsigned char v) { return __atomic_exchange_n(p, v, __ATOMIC_ACQ_REL); }
 
 // KVM: request numbers are macros with casts, and two structures end in a flexible array.
