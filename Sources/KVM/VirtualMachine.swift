@@ -1,11 +1,14 @@
 internal import CLinux
 internal import Glibc
 internal import Platform
+internal import Synchronization
 
 /// One virtual machine of the kernel: its memory slots, interrupt controllers and routes.
 public final class VirtualMachine: Sendable {
   let descriptor: OwnedDescriptor
   private let runSize: Int
+  /// The number of pages of each slot, for the size of its dirty log.
+  private let slotPages = Mutex<[UInt32: Int]>([:])
 
   init(descriptor: consuming OwnedDescriptor, runSize: Int) {
     self.descriptor = descriptor
@@ -25,11 +28,25 @@ public final class VirtualMachine: Sendable {
   public func setMemory(slot: UInt32, guestAddress: UInt64, size: UInt64, hostAddress: UInt64, flags: UInt32 = 0) throws(KVMError) {
     var region = kvm_userspace_memory_region(
       slot: slot, flags: flags, guest_phys_addr: guestAddress, memory_size: size, userspace_addr: hostAddress)
-    try kvmRequest(descriptor.number, clinux_KVM_SET_USER_MEMORY_REGION, "KVM_SET_USER_MEMORY_REGION", &region)
+    // Under the lock, so that no dirty log is fetched for a slot that is just being made larger.
+    try slotPages.withLock { slotPages throws(KVMError) in
+      try kvmRequest(descriptor.number, clinux_KVM_SET_USER_MEMORY_REGION, "KVM_SET_USER_MEMORY_REGION", &region)
+      slotPages[slot] = size > 0 ? Int(size / 4096) : nil
+    }
   }
 
   /// The pages of a slot that vCPUs wrote since the last call, a bit a page, least significant first; the kernel then forgets them.
-  public func takeDirtyLog(slot: UInt32, pages: Int) throws(KVMError) -> [UInt64] {
+  ///
+  /// - Throws: `KVMError.request`, with ENOENT for a slot without memory or without KVM_MEM_LOG_DIRTY_PAGES.
+  public func takeDirtyLog(slot: UInt32) throws(KVMError) -> [UInt64] {
+    try slotPages.withLock { slotPages throws(KVMError) in
+      guard let pages = slotPages[slot] else { throw .request(SystemError("KVM_GET_DIRTY_LOG", code: ENOENT)) }
+      return try fetchDirtyLog(slot: slot, pages: pages)
+    }
+  }
+
+  /// - Parameter pages: Not fewer than the slot has, for the kernel writes a bit for each.
+  private func fetchDirtyLog(slot: UInt32, pages: Int) throws(KVMError) -> [UInt64] {
     var bits = [UInt64](repeating: 0, count: (pages + 63) / 64)
     let number = descriptor.number
     let outcome: Result<Void, KVMError> = unsafe bits.withUnsafeMutableBufferPointer { buffer in
