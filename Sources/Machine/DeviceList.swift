@@ -16,7 +16,7 @@ func virtioDeviceList(_ configuration: VMConfiguration, ports: SerialPorts, logg
   var devices: [NamedVirtioDevice] = []
   for (index, disk) in configuration.disks.enumerated() {
     devices.append(
-      NamedVirtioDevice(name: "block\(index)", device: try BlockDevice(opening: disk, logger: logger), offersPackedRing: disk.usesPackedQueue))
+      NamedVirtioDevice(name: "block\(index)", device: try BlockDevice(disk, logger: logger), offersPackedRing: disk.usesPackedQueue))
   }
   if configuration.hasEntropyDevice { devices.append(NamedVirtioDevice(name: "rng", device: EntropyDevice())) }
   devices += ports.consoles
