@@ -32,7 +32,8 @@ final class DeviceSet: Sendable {
     let root = PCIRoot(memory: board.memoryBus, ports: board.ports, windows: windows)
     let control = board.control
     try board.ports.insert(
-      ConfigurationPorts(root: root, onReset: { control.end(.reset) }), base: ConfigurationPorts.basePort, length: ConfigurationPorts.portCount)
+      ConfigurationPorts(root: root, onReset: { control.end(.reset) }), base: ConfigurationPorts.basePort,
+      length: ConfigurationPorts.portCount)
     try board.memoryBus.insert(
       ECAM(root: root), base: X86Layout.ecam.lowerBound, length: X86Layout.ecam.upperBound - X86Layout.ecam.lowerBound)
     return root

@@ -14,6 +14,7 @@ struct DSDT {
       devices += board.serialPorts.filter { DSDT.serialPorts.indices.contains($0) }.map(serialPort)
       if board.hasRTC { devices.append(clock()) }
       if board.hasKeyboardController { devices.append(keyboard()) }
+      devices.append(panicPort())
       table.append(bytes: AML.scope("_SB", devices))
     }
   }
@@ -103,6 +104,15 @@ struct DSDT {
     resources.addPorts(0x70, count: 2)
     resources.addInterrupt(8)
     return AML.device("RTC", [AML.named("_HID", AML.eisaID("PNP0B00")), AML.named("_CRS", resources.encoded)])
+  }
+
+  /// Where a kernel tells of its panic; _STA says present, enabled, working and hidden from users, as the driver expects.
+  private func panicPort() -> [UInt8] {
+    var resources = ResourceTemplate()
+    resources.addPorts(X86Layout.panicPort, count: 1)
+    return AML.device(
+      "PEVT",
+      [AML.named("_HID", AML.string("QEMU0001")), AML.named("_CRS", resources.encoded), AML.named("_STA", AML.integer(0xb))])
   }
 
   private func keyboard() -> [UInt8] {

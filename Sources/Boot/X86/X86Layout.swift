@@ -72,6 +72,8 @@ public enum X86Layout {
   public static let pm1ControlPort: UInt16 = 0x604
   /// PM timer (4 ports), where there is one.
   public static let pmTimerPort: UInt16 = 0x608
+  /// The port of the panic device, QEMU0001.
+  public static let panicPort: UInt16 = 0x505
   /// The reset control register of PC chipsets.
   public static let resetPort: UInt16 = 0xcf9
 }
