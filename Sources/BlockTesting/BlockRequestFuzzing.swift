@@ -29,6 +29,8 @@ enum BlockRequestFuzzer {
   static let sizes: [UInt64] = [1, 8, 2048, 1 << 40, UInt64.max / 512, .max]
   static let rooms: [[Int]] = [[], [1], [512, 1], [513], [20, 1], [3], [4096, 511, 1, 1], [512, 512, 512, 512, 1]]
 
+  private static let memory = try? GuestMemory(regions: [(GuestAddress(0), 128 << 10)])
+
   /// A chain as the device's queue would hand it out, or nil when the pieces are too many for it.
   static func chain(readable: ArraySlice<UInt8>, cut: Int, writable: [Int]) -> DescriptorChain? {
     var pieces: [[UInt8]] = []
@@ -38,9 +40,11 @@ enum BlockRequestFuzzer {
       rest = rest.dropFirst(cut)
     }
     do {
-      let memory = try GuestMemory(regions: [(GuestAddress(0), 1 << 20)])
+      guard let memory else { return nil }
+      // Each run begins with the same memory.
+      try memory.slice(GuestAddress(0), count: memory.size).fill(0)
       let driver = try SplitDriver(
-        size: 64, features: ActivatedDevice.usualFeatures, heap: GuestHeap(memory, base: 4096, count: (1 << 20) - 4096))
+        size: 64, features: ActivatedDevice.usualFeatures, heap: GuestHeap(memory, base: 4096, count: memory.size - 4096))
       let queue = try VirtQueue(
         index: 0, configuration: driver.configuration, memory: memory, features: ActivatedDevice.usualFeatures, doorbell: EventFD(),
         interrupt: FakeInterrupt())

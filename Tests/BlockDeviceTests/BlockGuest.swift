@@ -3,6 +3,7 @@ import DiskImage
 import Glibc
 import GuestMemory
 import Platform
+import Synchronization
 import Testing
 import Virtio
 import VirtioTesting
@@ -38,7 +39,17 @@ func range(_ sector: UInt64, _ count: UInt32, flags: UInt32 = 0) -> [UInt8] {
 }
 
 /// Bytes that differ from sector to sector.
-func pattern(_ count: Int, seed: Int) -> [UInt8] { (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 7 &+ $0 / 512 &* 13 &+ seed) } }
+func pattern(_ count: Int, seed: Int) -> [UInt8] {
+  // Sector by sector, because tests are built without optimization.
+  let sector = (0..<512).map { UInt8(truncatingIfNeeded: $0 &* 7 &+ seed) }
+  var bytes: [UInt8] = []
+  for index in 0..<(count + 511) / 512 {
+    bytes += sector
+    bytes[index * 512] = UInt8(truncatingIfNeeded: index)
+    bytes[index * 512 + 511] = UInt8(truncatingIfNeeded: index >> 8)
+  }
+  return Array(bytes.prefix(count))
+}
 
 /// A directory with one image, gone when the test ends.
 final class ImageFile {
@@ -80,6 +91,15 @@ final class ImageFile {
     change(&configuration)
     return try BlockDevice(configuration)
   }
+
+  /// A device that stands on what a variant says.
+  func device(_ variant: Variant, _ change: (inout BlockConfiguration) -> Void = { _ in }) throws -> BlockDevice {
+    try device {
+      $0.isDirect = variant.isDirect
+      $0.blockSize = variant.isDirect ? 4096 : 512
+      change(&$0)
+    }
+  }
 }
 
 extension ActivatedDevice {
@@ -91,10 +111,27 @@ extension ActivatedDevice {
     return (completion.bytes.last ?? Answer.none, completion.bytes.dropLast())
   }
 
-  func readSectors(_ sector: UInt64, count: Int, queue: Int = 0) throws -> [UInt8] {
-    let (status, bytes) = try request([header(Op.read, sector)], room: [count * 512], queue: queue)
-    #expect(status == Answer.ok)
-    return bytes
+  /// Makes a request and compares its answer.
+  func expect(
+    _ status: UInt8, _ readable: [[UInt8]], room: [Int] = [], indirect: Bool = false, sourceLocation: SourceLocation = #_sourceLocation
+  ) throws {
+    let answer = try request(readable, room: room, indirect: indirect)
+    #expect(answer.status == status, sourceLocation: sourceLocation)
+  }
+
+  /// Reads as many sectors as `bytes` are, and compares.
+  func expect(
+    sectors first: UInt64, _ bytes: some Collection<UInt8>, queue: Int = 0, sourceLocation: SourceLocation = #_sourceLocation
+  ) throws {
+    let answer = try request([header(Op.read, first)], room: [bytes.count], queue: queue)
+    #expect(answer.status == Answer.ok, sourceLocation: sourceLocation)
+    #expect(answer.bytes.elementsEqual(bytes), sourceLocation: sourceLocation)
+  }
+
+  /// A good request is answered well.
+  func expectAlive(queue: Int = 0, sourceLocation: SourceLocation = #_sourceLocation) throws {
+    let answer = try request([header(Op.read)], room: [512], queue: queue)
+    #expect(answer.status == Answer.ok, sourceLocation: sourceLocation)
   }
 
   func writeSectors(_ sector: UInt64, _ bytes: [UInt8], queue: Int = 0) throws {
@@ -116,4 +153,11 @@ struct Variant: CustomTestStringConvertible, Sendable {
     Variant(testDescription: "image in memory", parent: "/dev/shm"),
     Variant(testDescription: "direct I/O", isDirect: true),
   ]
+}
+
+/// A flag that one thread sets and another sees.
+final class StopFlag: Sendable {
+  private let state = Atomic<Bool>(false)
+  var isSet: Bool { state.load(ordering: .relaxed) }
+  func set() { state.store(true, ordering: .relaxed) }
 }
