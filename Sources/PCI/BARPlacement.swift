@@ -5,11 +5,10 @@ internal import Synchronization
 /// The root's side of one device's base address registers: keeps the device's ranges on the machine's buses.
 final class BARPlacement: BARHost {
   private struct State {
-    /// Weak, because the device holds this object.
-    weak var device: (any PCIDevice)?
+    /// The device holds this object too; `close` parts them. A weak reference would make every exit to the device slower.
+    var device: (any PCIDevice)?
     /// What is on a bus now, by register.
     var placed: [Int: BusRange] = [:]
-    var isClosed = false
     var hasLogged = false
   }
 
@@ -36,7 +35,7 @@ final class BARPlacement: BARHost {
     return state.withLock { state in
       if let old = state.placed.removeValue(forKey: index) { remove(bar, at: old) }
       guard let base else { return true }
-      guard let device = state.device, !state.isClosed else { return false }
+      guard let device = state.device else { return false }
       guard let range = BusRange(base: base, length: bar.size), base % bar.size == 0, windows.allow(range, for: bar.kind) else {
         refuse(bar, base, "it is outside the machine's windows for devices", &state)
         return false
@@ -50,14 +49,14 @@ final class BARPlacement: BARHost {
     }
   }
 
-  /// Takes everything off the buses, for good.
+  /// Takes everything off the buses, for good, and lets go of the device.
   func close() {
     state.withLock { state in
       for (index, range) in state.placed {
         if let bar = bars.first(where: { $0.index == index }) { remove(bar, at: range) }
       }
       state.placed = [:]
-      state.isClosed = true
+      state.device = nil
     }
   }
 

@@ -55,6 +55,10 @@ public final class PCIRoot: Sendable {
         ports: windows.ports.map { AddressAllocator(window: $0) }))
   }
 
+  deinit {
+    for slot in state.withLock({ $0.slots }) { slot?.placement.close() }
+  }
+
   /// Plugs a device in and gives each of its registers an address, so that a guest without firmware finds them assigned.
   ///
   /// Decoding stays off until the guest turns it on. The interrupt line register holds the pin's global system interrupt.

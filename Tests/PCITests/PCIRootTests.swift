@@ -143,6 +143,23 @@ import Testing
     #expect(next.base(0) == base)
   }
 
+  @Test func devicesEndWithTheirBus() throws {
+    var machine: TestMachine? = try TestMachine()
+    let memory = try #require(machine).memory
+    weak var device: PlainDevice?
+    do {
+      let made = try PlainDevice(bars: [try BAR(index: 0, kind: .memory32, size: 0x1000)])
+      try machine?.root.add(made)
+      made.writeConfiguration(offset: 4, width: 2, value: 2)
+      device = made
+    }
+    #expect(device != nil)
+    machine = nil
+    #expect(device == nil)
+    var view = BusView(memory)
+    #expect(view.read(0xd000_0000, width: 4) == .max)
+  }
+
   @Test func registersAreAssignedInTheirWindowsNaturallyAligned() throws {
     let machine = try TestMachine()
     let device = try PlainDevice(bars: [
