@@ -5,7 +5,9 @@ import Testing
 
 @Suite("What CPUID tells a guest")
 struct ProcessorIdentificationTests {
-  private func leaf(_ function: UInt32, _ index: UInt32 = 0, eax: UInt32 = 0, ebx: UInt32 = 0, ecx: UInt32 = 0, edx: UInt32 = 0) -> kvm_cpuid_entry2 {
+  private func leaf(_ function: UInt32, _ index: UInt32 = 0, eax: UInt32 = 0, ebx: UInt32 = 0, ecx: UInt32 = 0, edx: UInt32 = 0)
+    -> kvm_cpuid_entry2
+  {
     var entry = kvm_cpuid_entry2()
     (entry.function, entry.index, entry.eax, entry.ebx, entry.ecx, entry.edx) = (function, index, eax, ebx, ecx, edx)
     return entry
@@ -33,7 +35,8 @@ struct ProcessorIdentificationTests {
 
   @Test("the host's topology is replaced by the machine's: one thread a core, all cores in a package", arguments: 1...32)
   func topology(processors: Int) {
-    let result = leaves(processors: processors, identifier: processors - 1, [leaf(0, eax: 0x1f), leaf(0xb, 0, edx: 99), leaf(0x1f, 0, edx: 99)])
+    let result = leaves(
+      processors: processors, identifier: processors - 1, [leaf(0, eax: 0x1f), leaf(0xb, 0, edx: 99), leaf(0x1f, 0, edx: 99)])
     let levels = result.filter { $0.function == 0xb }
     #expect(levels.map(\.ebx) == [1, UInt32(processors), 0])
     #expect(levels.map { $0.ecx >> 8 & 0xff } == [1, 2, 0])

@@ -18,6 +18,8 @@ struct SerialRegisters {
   }
   private enum ModemControl {
     static let requestToSend: UInt8 = 0x02
+    /// "Data terminal ready" or "request to send".
+    static let ready: UInt8 = 0x03
     static let loopback: UInt8 = 0x10
   }
   private static let divisorLatch: UInt8 = 0x80
@@ -60,7 +62,9 @@ struct SerialRegisters {
   /// How many bytes the line may deliver now. None before the guest listens, so that what is typed early, or waits in a pipe, is not
   /// lost when the guest's driver clears the FIFO.
   var receiveRoom: Int {
-    let listening = interruptEnable & Interrupt.received != 0 || polls >= SerialRegisters.pollsOfAListener
+    // Linux enables the interrupt first, then sets up the FIFO (which empties it), then raises RTS and DTR: only then it is ready.
+    let isReady = interruptEnable & Interrupt.received != 0 && modemControl & ModemControl.ready != 0
+    let listening = isReady || polls >= SerialRegisters.pollsOfAListener
     return listening && !isLoopback && !throttled ? fifo.room : 0
   }
 
@@ -103,7 +107,8 @@ struct SerialRegisters {
   }
 
   private mutating func readLineStatus() -> UInt8 {
-    polls = min(polls + 1, SerialRegisters.pollsOfAListener)
+    // Who polls a busy transmitter waits for that, not for input.
+    if !transmitterBusy { polls = min(polls + 1, SerialRegisters.pollsOfAListener) }
     var status: UInt8 = transmitterBusy && !isLoopback ? 0 : LineStatus.transmitterEmpty
     if !fifo.isEmpty { status |= LineStatus.dataReady }
     if overrun { status |= LineStatus.overrun }
