@@ -193,12 +193,11 @@ import Testing
     }
     sender.join()
     masker.join()
-    let before = box.event.drain()
+    box.event.drain()
     msix.signal(vector: 0)
     #expect(box.event.drain() == 0)
     msix.setControl(0x8000)
     #expect(box.event.drain() == 1)
-    #expect(before > 0)
     #expect(msix.readPending(offset: 0, width: 8) == 0)
   }
 }
