@@ -128,6 +128,10 @@ private let modemControl: UInt64 = 4, lineStatus: UInt64 = 5, modemStatus: UInt6
     port.output(identification, 0x87)
     #expect(port.input(data) == 0)
     port.output(interruptEnable, 5)
+    // Linux enables the interrupt, then sets the FIFO up anew, and raises its lines when it is ready.
+    #expect(room.value == 0 && port.device.receive([1, 2, 3]) == 0)
+    port.output(identification, 0x01)
+    port.output(modemControl, 0x0b)
     #expect(room.value == 1)
     #expect(port.device.receive([1, 2, 3]) == 3)
     #expect(port.interrupts() == 1)
@@ -167,6 +171,7 @@ private let modemControl: UInt64 = 4, lineStatus: UInt64 = 5, modemStatus: UInt6
     let pipe = try TestPipe()
     let pump = try InputPump(descriptor: pipe.readEnd.number, receiver: port.device)
     let writer = try pipe.writeInBackground(paste)
+    port.output(modemControl, 0x0b)
     port.output(interruptEnable, 1)
     var received: [UInt8] = []
     while received.count < paste.count {
