@@ -124,13 +124,15 @@ private let modemControl: UInt64 = 4, lineStatus: UInt64 = 5, modemStatus: UInt6
     #expect(port.device.receive([1, 2, 3]) == 0)
     let room = Counter()
     port.device.onReceiveRoom { room.add() }
-    // The driver's start clears the FIFO and reads what may be left over, and loses nothing by it.
-    port.output(identification, 0x87)
+    // Linux's start clears the FIFO and reads what may be left over, enables the interrupt, enables the FIFO anew, which clears it, and
+    // raises DTR and RTS at last. It loses nothing by all that.
+    port.output(identification, 0x07)
+    port.output(identification, 0x00)
     #expect(port.input(data) == 0)
+    port.output(modemControl, 0x08)
     port.output(interruptEnable, 5)
-    // Linux enables the interrupt, then sets the FIFO up anew, and raises its lines when it is ready.
-    #expect(room.value == 0 && port.device.receive([1, 2, 3]) == 0)
-    port.output(identification, 0x01)
+    #expect(port.device.receive([1, 2, 3]) == 0)
+    port.output(identification, 0x81)
     port.output(modemControl, 0x0b)
     #expect(room.value == 1)
     #expect(port.device.receive([1, 2, 3]) == 3)
