@@ -77,6 +77,7 @@ let package = Package(
     tests("PlatformTests", of: ["CLinux", "Platform"]),
     tests("BasicDevicesTests", of: ["BasicDevices", "GuestMemory", "Platform", "Virtio", "VirtioTesting"]),
     tests("GuestMemoryTests", of: ["GuestMemory", "Platform"]),
+    tests("KVMTests", of: ["CLinux", "GuestMemory", "KVM", "Platform"]),
     tests("BusTests", of: ["Bus", "Platform"]),
     tests("PlatformDevicesTests", of: ["PlatformDevices", "Bus", "Interrupts", "Platform"]),
     module("BlockTesting", sees: ["BlockDevice", "GuestMemory", "Platform", "Virtio", "VirtioTesting"]),

@@ -41,7 +41,7 @@ internal import Platform
   ///
   /// - Parameters:
   ///   - index: Which element of a string instruction, from 0.
-  ///   - width: The element's width in bytes, as in the exit.
+  ///   - width: The element's width in bytes, as in the exit; zero is returned where there is no such element.
   public func portData(_ index: Int, width: Int) -> UInt64 {
     guard let slot = unsafe portSlot(index, width: width) else { return 0 }
     return unsafe loadBytes(slot, width)
@@ -54,8 +54,11 @@ internal import Platform
   }
 
   private func portSlot(_ index: Int, width: Int) -> UnsafeMutableRawPointer? {
+    let (size, count) = unsafe (Int(run.pointee.io.size), Int(run.pointee.io.count))
+    guard unsafe Int32(run.pointee.exit_reason) == KVM_EXIT_IO, width == size, index >= 0, index < count else { return nil }
+    // Cannot overflow: 64-bit sums and products of the kernel's 8- and 32-bit numbers.
     let offset = unsafe Int(run.pointee.io.data_offset) + index * width
-    guard index >= 0, width > 0, offset >= 0, offset + width <= mapping.count else { return nil }
+    guard offset >= 0, offset + width <= mapping.count else { return nil }
     return unsafe mapping.base.advanced(by: offset)
   }
 

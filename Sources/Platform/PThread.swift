@@ -67,6 +67,15 @@ public final class PThread: Sendable {
     }
   }
 
+  /// Lets a signal reach the calling thread. Threads begin with the mask of the thread that starts them, and those of Swift's own pool
+  /// block every signal.
+  public static func unblock(_ signal: Int32) {
+    var set = sigset_t()
+    unsafe sigemptyset(&set)
+    unsafe sigaddset(&set, signal)
+    unsafe pthread_sigmask(SIG_UNBLOCK, &set, nil)
+  }
+
   /// Restricts the calling thread to some of the host's processors, numbered from 0.
   ///
   /// - Throws: `SystemError` when none of them exists or may be used, or a number is not in 0...8191.

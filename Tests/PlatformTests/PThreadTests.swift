@@ -81,6 +81,26 @@ import Testing
   /// Runs a body whose objects are gone afterwards.
   @inline(never) private func inScope(_ body: () throws -> Void) rethrows { try body() }
 
+  @Test func aThreadGetsTheSignalsItUnblocksWhateverItInherited() throws {
+    let isBlocked = Box([Bool]())
+    let parent = try PThread(name: "parent") {
+      SignalFD.blockAll()
+      let child = try? PThread(name: "child") {
+        func note() {
+          var set = sigset_t()
+          unsafe pthread_sigmask(SIG_SETMASK, nil, &set)
+          isBlocked.value.append(unsafe sigismember(&set, SIGUSR2) == 1)
+        }
+        note()
+        PThread.unblock(SIGUSR2)
+        note()
+      }
+      child?.join()
+    }
+    parent.join()
+    #expect(isBlocked.value == [true, false])
+  }
+
   @Test(arguments: [[-1], [8192], [Int.max], [Int.min], []])
   func affinityToProcessorsThatCannotBeIsRefused(processors: [Int]) {
     let error = #expect(throws: SystemError.self) { try PThread.setAffinity(processors) }
