@@ -45,7 +45,7 @@ struct Guest {
   /// What the guest reads on its console.
   var input = ""
   /// How many seconds it may take.
-  var seconds = 150
+  var seconds = 400
 
   func run(_ environment: TestEnvironment) throws -> GuestRun {
     var words = parameters

@@ -3,7 +3,7 @@ let diskTests: [GuestTest] = [
   GuestTest("what is written to an ext4 root and synced is there after a second boot") { environment in
     let disk = environment.scratchFile("root.ext4")
     let copied = try Child.run(
-      ["cp", "--sparse=always", environment.file("root.ext4"), disk], input: "", seconds: 60, directory: environment.scratch)
+      ["cp", "--sparse=always", environment.file("root.ext4"), disk], input: "", seconds: 400, directory: environment.scratch)
     try expect(copied.status == 0, "a copy of the root image", in: copied)
     let options = ["--block", "\(disk),root"]
     let write = "dd if=/dev/urandom of=/root/data bs=1M count=8 2>/dev/null; sync; echo sum=$(sha256sum /root/data | cut -c1-64)"
