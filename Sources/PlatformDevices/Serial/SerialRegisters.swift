@@ -18,8 +18,6 @@ struct SerialRegisters {
   }
   private enum ModemControl {
     static let requestToSend: UInt8 = 0x02
-    /// "Data terminal ready" or "request to send".
-    static let ready: UInt8 = 0x03
     static let loopback: UInt8 = 0x10
   }
   private static let divisorLatch: UInt8 = 0x80
@@ -62,8 +60,9 @@ struct SerialRegisters {
   /// How many bytes the line may deliver now. None before the guest listens, so that what is typed early, or waits in a pipe, is not
   /// lost when the guest's driver clears the FIFO.
   var receiveRoom: Int {
-    // Linux enables the interrupt first, then sets up the FIFO (which empties it), then raises RTS and DTR: only then it is ready.
-    let isReady = interruptEnable & Interrupt.received != 0 && modemControl & ModemControl.ready != 0
+    // Linux enables the interrupt first, then sets up the FIFO (which empties it), then raises RTS: only then it is ready. DTR says nothing:
+    // on a console's port it is up from the start.
+    let isReady = interruptEnable & Interrupt.received != 0 && modemControl & ModemControl.requestToSend != 0
     let listening = isReady || polls >= SerialRegisters.pollsOfAListener
     return listening && !isLoopback && !throttled ? fifo.room : 0
   }
