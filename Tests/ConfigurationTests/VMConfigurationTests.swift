@@ -107,7 +107,7 @@ struct VMConfigurationTests {
     disks[25].isRoot = true
     let configuration = machine { $0.disks = disks }
     try configuration.validate()
-    #expect(configuration.kernelParameters == ["console=ttyS0", "reboot=k", "panic=-1", "root=/dev/vdz", "ro"])
+    #expect(configuration.kernelParameters == ["console=ttyS0,115200n8r", "reboot=k", "panic=-1", "root=/dev/vdz", "ro"])
     disks.insert(BlockConfiguration(path: image, isReadOnly: true), at: 0)
     expect(machine { $0.disks = disks }, toFailWith: "disk 27", "26th")
     disks[3].isRoot = true
@@ -153,7 +153,7 @@ struct VMConfigurationTests {
     }
     #expect(
       configuration.kernelParameters == [
-        "earlycon=uart8250,io,0x2f8", "console=ttyS1", "reboot=a", "panic=-1", "root=/dev/vdb", "rw", "quiet", "init=/bin/sh x",
+        "earlycon=uart8250,io,0x2f8", "console=ttyS1,115200n8r", "reboot=a", "panic=-1", "root=/dev/vdb", "rw", "quiet", "init=/bin/sh x",
       ])
     #expect(VMConfiguration(boot: .firmware(path: kernel)).kernelParameters.isEmpty)
   }

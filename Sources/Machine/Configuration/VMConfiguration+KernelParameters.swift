@@ -17,7 +17,8 @@ extension VMConfiguration {
       words.append("earlycon=uart8250,io,\(address)")
     }
     if let console = ports.first(where: \.isConsole) {
-      words.append("console=\(console.guestName)")
+      // With flow control ("r"), or else the guest's terminal drops what it has no room for when much is pasted at once.
+      words.append("console=\(console.guestName)\(console.hardware == .serial ? ",115200n8r" : "")")
     }
     return words
   }
