@@ -81,13 +81,6 @@ public final class VirtualMachine: Sendable {
     try kvmRequest(descriptor.number, clinux_KVM_CREATE_IRQCHIP, "KVM_CREATE_IRQCHIP")
   }
 
-  /// Makes the interval timer in the kernel.
-  public func createTimer() throws(KVMError) {
-    var configuration = kvm_pit_config()
-    configuration.flags = UInt32(KVM_PIT_SPEAKER_DUMMY)
-    try kvmRequest(descriptor.number, clinux_KVM_CREATE_PIT2, "KVM_CREATE_PIT2", &configuration)
-  }
-
   /// Switches a capability on (KVM_ENABLE_CAP).
   public func enable(capability: Int32, argument: UInt64 = 0) throws(KVMError) {
     var request = kvm_enable_cap()

@@ -1,9 +1,11 @@
 internal import Boot
 internal import Bus
+internal import Interrupts
 internal import KVM
 internal import Logging
 internal import PCI
 internal import Platform
+internal import PlatformDevices
 
 /// The PC around the devices: the kernel's virtual machine with its interrupt controllers, and the buses.
 ///
@@ -21,8 +23,8 @@ struct Board {
   let timerInput: UInt32?
   /// Whether there is a pair of 8259 interrupt controllers.
   let hasPIC: Bool
-  /// What answers at port 0x61 where the timer is not in the kernel.
-  let portB: (any BusDevice)?
+  /// What answers at port 0x61: the interval timer's gate and speaker.
+  let portB: any BusDevice
   /// For interrupts that a controller in the VMM must know the end of.
   let endOfInterrupt: (@Sendable (UInt8) -> Void)?
 
@@ -34,20 +36,29 @@ struct Board {
     switch configuration.interruptController {
     case .kernel:
       try machine.createInterruptController()
-      try machine.createTimer()
       routing = InterruptRouting(machine: machine, fixed: InterruptRouting.pcRoutes)
-      wiring = KernelInterruptWiring(machine: machine)
-      (timerInput, hasPIC, portB, endOfInterrupt) = (0, true, nil, nil)
+      wiring = KernelInterruptWiring(machine: machine, logger: logger)
+      (timerInput, hasPIC, endOfInterrupt) = (0, true, nil)
     case .split:
       try machine.enableSplitInterruptController(pins: UInt64(X86Layout.ioapicInputs))
       routing = InterruptRouting(machine: machine, fixed: [])
-      let split = try SplitInterruptWiring(machine: machine, routing: routing, memory: memoryBus, ports: ports, loop: loop, logger: logger)
+      let split = try SplitInterruptWiring(machine: machine, routing: routing, memory: memoryBus, loop: loop, logger: logger)
       wiring = split
-      (timerInput, hasPIC, portB) = (SplitInterruptWiring.timerInput, false, split.portB)
+      (timerInput, hasPIC) = (SplitInterruptWiring.timerInput, false)
       endOfInterrupt = { split.endOfInterrupt($0) }
     }
+    portB = try Self.addTimer(ports: ports, wiring: wiring)
     doorbells = KVMDoorbells(machine: machine)
     self.control = control
     self.loop = loop
+  }
+
+  /// The interval timer: here, for the kernel's own takes milliseconds to end, and guests of today use it for an instant, if at all.
+  private static func addTimer(ports: Bus, wiring: any InterruptWiring) throws -> any BusDevice {
+    let interrupt = try EdgeInterrupt()
+    let timer = PIT(interrupt: interrupt)
+    try wiring.connect(interrupt, line: PIT.line)
+    try ports.insert(timer, base: PIT.base, length: PIT.length)
+    return timer.portB
   }
 }

@@ -22,10 +22,9 @@ struct PlatformDeviceList {
       try board.ports.insert(clock, base: RealTimeClock.base, length: RealTimeClock.length)
     }
     if configuration.hasI8042 {
-      let controller = board.portB.map { I8042(portB: $0, onReset: { control.end(.reset) }) } ?? I8042(onReset: { control.end(.reset) })
-      try board.ports.insert(controller, base: I8042.base, length: I8042.length)
-    } else if let portB = board.portB {
-      try board.ports.insert(portB, base: 0x61, length: 1)
+      try board.ports.insert(I8042(portB: board.portB, onReset: { control.end(.reset) }), base: I8042.base, length: I8042.length)
+    } else {
+      try board.ports.insert(board.portB, base: 0x61, length: 1)
     }
   }
 }

@@ -7,31 +7,23 @@ internal import Platform
 internal import PlatformDevices
 internal import Synchronization
 
-/// Local APICs in the kernel, the IOAPIC and the interval timer in the VMM (`--split-irqchip`).
+/// Local APICs in the kernel, the IOAPIC in the VMM (`--split-irqchip`).
 ///
 /// MSI-X goes through the kernel as ever. The lines of ISA devices and INTx come to the event loop's thread, which raises the IOAPIC's inputs.
 /// There is no PIC: the tables say so, and kernels of this century do without.
 final class SplitInterruptWiring: InterruptWiring {
   private let ioapic: IOAPIC
   private let inputs: InterruptInputs
-  private let timer: PIT
 
-  /// Makes the controllers and registers them on the buses.
-  init(machine: VirtualMachine, routing: InterruptRouting, memory: Bus, ports: Bus, loop: EventLoop, logger: Logger) throws {
+  /// Makes the IOAPIC and registers it on the bus.
+  init(machine: VirtualMachine, routing: InterruptRouting, memory: Bus, loop: EventLoop, logger: Logger) throws {
     ioapic = IOAPIC(host: KernelMessages(machine: machine, routing: routing, logger: logger))
     inputs = InterruptInputs(loop: loop, ioapic: ioapic, pic: nil, timerPin: Int(SplitInterruptWiring.timerInput))
-    let interrupt = try EdgeInterrupt()
-    timer = PIT(interrupt: interrupt)
-    try inputs.connect(interrupt, line: Int(PIT.line))
     try memory.insert(ioapic, base: X86Layout.ioapic, length: IOAPIC.length)
-    try ports.insert(timer, base: PIT.base, length: PIT.length)
   }
 
   /// The IOAPIC's input of the interval timer.
   static let timerInput: UInt32 = 2
-
-  /// What answers at port 0x61: the timer's gate and speaker.
-  var portB: any BusDevice { timer.portB }
 
   func connect(_ interrupt: EdgeInterrupt, line: UInt32) throws { try inputs.connect(interrupt, line: Int(line)) }
 

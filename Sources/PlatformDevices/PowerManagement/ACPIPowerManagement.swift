@@ -72,13 +72,13 @@ public final class ACPIPowerManagement: BusDevice {
       state.status |= Event.powerButton
       return state.isPending
     }
-    if pending { interrupt?.trigger.signal() }
+    if pending { interrupt?.signal() }
     return pending
   }
 
   /// Raises the line again if a reason is left after the guest acknowledged the interrupt.
   public func resampled() {
-    if state.withLock({ $0.isPending }) { interrupt?.trigger.signal() }
+    if state.withLock({ $0.isPending }) { interrupt?.signal() }
   }
 
   /// Answers a load of any width and alignment.
@@ -129,7 +129,7 @@ public final class ACPIPowerManagement: BusDevice {
       }
       return state.isPending && !wasPending
     }
-    if raises { interrupt?.trigger.signal() }
+    if raises { interrupt?.signal() }
     if powersOff { onPowerOff() }
   }
 

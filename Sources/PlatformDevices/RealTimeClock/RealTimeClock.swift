@@ -65,7 +65,7 @@ public final class RealTimeClock: BusDevice, ByteRegisters {
       let before = state.registers.interruptPending
       let result = body(&state)
       if let interrupt {
-        if state.registers.interruptPending && !before { interrupt.trigger.signal() }
+        if state.registers.interruptPending && !before { interrupt.signal() }
         schedule(&state)
       }
       return result

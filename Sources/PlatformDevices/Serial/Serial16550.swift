@@ -70,7 +70,7 @@ public final class Serial16550: BusDevice, ByteRegisters, ByteReceiver {
         let before = state.registers.pendingInterrupts
         let result = body(&state)
         // A signal for each new reason, and not for the first only: an edge that the guest's controller missed would be the last.
-        if state.registers.pendingInterrupts & ~before != 0 { interrupt.trigger.signal() }
+        if state.registers.pendingInterrupts & ~before != 0 { interrupt.signal() }
         if state.inputWaits, state.registers.wantsInput {
           state.inputWaits = false
           state.roomHandler?()

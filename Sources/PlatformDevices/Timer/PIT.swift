@@ -83,7 +83,7 @@ public final class PIT: BusDevice, ByteRegisters {
     let now = now()
     state.withLock { state in
       state.lastInterrupt = now
-      interrupt.trigger.signal()
+      interrupt.signal()
       schedule(&state, now: now)
     }
   }

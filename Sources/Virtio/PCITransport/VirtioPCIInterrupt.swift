@@ -72,7 +72,7 @@ final class VirtioPCIInterrupt: VirtioInterrupt {
 
   private func raise(_ cause: UInt8) {
     causes.bitwiseOr(cause, ordering: .acquiringAndReleasing)
-    if !lineIsDisabled.load(ordering: .acquiring) { line?.trigger.signal() }
+    if !lineIsDisabled.load(ordering: .acquiring) { line?.signal() }
   }
 
   // MARK: What the transport calls
@@ -85,7 +85,7 @@ final class VirtioPCIInterrupt: VirtioInterrupt {
 
   /// Raises the line once more if there is still a reason: after the guest has acknowledged it, or has allowed it again.
   func resample() {
-    if isAssertingLine, !lineIsDisabled.load(ordering: .acquiring) { line?.trigger.signal() }
+    if isAssertingLine, !lineIsDisabled.load(ordering: .acquiring) { line?.signal() }
   }
 
   /// Follows the command register's interrupt disable bit.

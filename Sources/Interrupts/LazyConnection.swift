@@ -1,0 +1,26 @@
+internal import Synchronization
+
+/// Connects an interrupt's event with its controller when the device signals it for the first time.
+///
+/// Most lines of a PC are never used, and the kernel takes milliseconds to let go of each that was connected.
+final class LazyConnection: Sendable {
+  private let connect = Mutex<(@Sendable () -> Void)?>(nil)
+  private let isEstablished = Atomic<Bool>(false)
+
+  /// Sets what makes the connection; to be called before the device runs.
+  func set(_ connect: @escaping @Sendable () -> Void) { self.connect.withLock { $0 = connect } }
+
+  /// Makes the connection unless it was made; returns when it is there.
+  @inline(__always)
+  func establish() {
+    if !isEstablished.load(ordering: .acquiring) { establishNow() }
+  }
+
+  private func establishNow() {
+    connect.withLock { connect in
+      connect?()
+      connect = nil
+      isEstablished.store(true, ordering: .releasing)
+    }
+  }
+}
