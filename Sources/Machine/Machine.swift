@@ -33,6 +33,7 @@ public final class Machine: Sendable {
   /// - Throws: `ConfigurationError`, `KVMError`, `BootError` and the devices' errors, each with a message for the user.
   public init(_ configuration: VMConfiguration, logger: Logger) throws {
     try configuration.validate()
+    try Machine.checkHost(for: configuration)
     self.configuration = configuration
     self.logger = logger
     // Before any thread exists, so that none of them dies of a signal that is ours to handle.
@@ -59,6 +60,13 @@ public final class Machine: Sendable {
     processors = try Machine.makeProcessors(configuration.cpus.count, of: board, limit: system.processorLimit, state, guest.entry)
     surroundings = ProcessorThread.Surroundings(
       ports: board.ports, memory: board.memoryBus, control: control, endOfInterrupt: board.endOfInterrupt, logger: logger)
+  }
+
+  /// KVM can be there without hardware virtualization (para-virtual KVM, in some cloud machines): it runs small programs, and a stock kernel
+  /// gets far into its boot and then hangs. So firmware images, which may be small, are started there, and kernels only by request.
+  private static func checkHost(for configuration: VMConfiguration) throws {
+    guard case .kernel = configuration.boot, !configuration.allowsParavirtualHost else { return }
+    guard HostProcessor.hasVirtualization() else { throw MachineError.paravirtualHost }
   }
 
   /// What lies between low RAM and 4 GiB: 0xd0000000 to 0xdfffffff, and 0xe0000000 to 0xffffffff.

@@ -6,6 +6,8 @@ public enum MachineError: Error, Equatable, Sendable, CustomStringConvertible {
   case tooManyInterrupts(limit: Int)
   /// The kernel cannot make that many processors.
   case tooManyProcessors(requested: Int, limit: Int)
+  /// The host has no hardware virtualization, and a kernel is to be started that was not said to do without.
+  case paravirtualHost
   /// Something that must exist for the machine does not work; what and why in words.
   case cannotStart(String)
 
@@ -14,6 +16,9 @@ public enum MachineError: Error, Equatable, Sendable, CustomStringConvertible {
     switch self {
     case .tooManyInterrupts(let limit): "the machine needs more than \(limit) interrupt routes: use fewer devices or queues"
     case .tooManyProcessors(let requested, let limit): "\(requested) processors were asked for, and this host's KVM makes at most \(limit)"
+    case .paravirtualHost:
+      "this host has no hardware virtualization (no svm or vmx in /proc/cpuinfo), only a para-virtual KVM on which a stock kernel does not"
+        + " boot; run it in the software host (tools/lab -- crosvm run ...), or add --allow-paravirtual-kvm if the kernel was built for it"
     case .cannotStart(let reason): reason
     }
   }

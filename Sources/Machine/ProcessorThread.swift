@@ -24,6 +24,8 @@ final class ProcessorThread: Sendable {
   init(processor: VirtualCPU, affinity: [Int], surroundings: Surroundings) throws(SystemError) {
     self.processor = processor
     thread = try PThread(name: "vcpu\(processor.identifier)") {
+      // An embedding program may have blocked it in the thread that starts this one.
+      PThread.unblock(ProcessorThread.kick)
       ProcessorThread.pin(affinity, surroundings.logger)
       ProcessorThread.run(processor, surroundings)
     }

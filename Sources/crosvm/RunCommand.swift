@@ -24,6 +24,7 @@ enum RunCommand {
     configuration.hasEntropyDevice = !arguments.contains(RunOptions.noRng)
     configuration.hasI8042 = !arguments.contains(RunOptions.noI8042)
     configuration.hasRTC = !arguments.contains(RunOptions.noRTC)
+    configuration.allowsParavirtualHost = arguments.contains(RunOptions.allowParavirtualKVM)
     configuration.isSandboxed = !arguments.contains(RunOptions.disableSandbox)
     return configuration
   }

@@ -10,9 +10,6 @@ import Machine
 func startMachine(_ configuration: VMConfiguration, name: String) -> ExitStatus {
   do {
     let machine = try Machine(configuration, logger: Logger(label: "crosvm"))
-    if let notice = Machine.hostNotice(for: configuration) {
-      StandardStreams.complain("\(name): \(notice)")
-    }
     return ExitStatus(try machine.run(), name: name)
   } catch let error as ConfigurationError {
     StandardStreams.complain("\(name): \(error)")

@@ -30,7 +30,7 @@ struct RunOptionsTests {
   @Test func everyOptionReachesTheConfiguration() throws {
     let configuration = try configuration(
       "-i", "initrd", "-p", "quiet", "--params=a b", "-c4", "--cpu-affinity", "0,2-3", "-m", "512", "--irqchip", "split", "--no-rng",
-      "--no-i8042", "--no-rtc", "--disable-sandbox", "k")
+      "--no-i8042", "--no-rtc", "--allow-paravirtual-kvm", "--disable-sandbox", "k")
     var expected = VMConfiguration(boot: .kernel(KernelConfiguration(path: "k", initramfs: "initrd", parameters: ["quiet", "a b"])))
     expected.cpus = CPUConfiguration(count: 4, affinity: .all([0, 2, 3]))
     expected.memory.size = 512 << 20
@@ -38,6 +38,7 @@ struct RunOptionsTests {
     expected.hasEntropyDevice = false
     expected.hasI8042 = false
     expected.hasRTC = false
+    expected.allowsParavirtualHost = true
     expected.isSandboxed = false
     #expect(configuration == expected)
   }

@@ -55,8 +55,11 @@ enum Child {
     return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
   }
 
-  static func read(_ path: String) -> String {
-    guard let file = unsafe fopen(path, "r") else { return "" }
+  /// A file's text; empty where it cannot be read.
+  static func read(_ path: String) -> String { String(decoding: (try? readBytes(path)) ?? [], as: UTF8.self) }
+
+  static func readBytes(_ path: String) throws -> [UInt8] {
+    guard let file = unsafe fopen(path, "r") else { throw Failure(description: "cannot read \(path)") }
     defer { unsafe fclose(file) }
     var bytes: [UInt8] = []
     var chunk = [UInt8](repeating: 0, count: 65536)
@@ -65,14 +68,29 @@ enum Child {
       guard count > 0 else { break }
       bytes += chunk.prefix(count)
     }
-    return String(decoding: bytes, as: UTF8.self)
+    return bytes
   }
 
-  static func write(_ text: String, to path: String) throws {
+  /// The names in a folder.
+  static func entries(of path: String) -> [String] {
+    guard let folder = unsafe opendir(path) else { return [] }
+    defer { unsafe closedir(folder) }
+    var names: [String] = []
+    while let entry = unsafe readdir(folder) {
+      let name = unsafe withUnsafePointer(to: &entry.pointee.d_name) {
+        unsafe $0.withMemoryRebound(to: CChar.self, capacity: 256) { unsafe String(cString: $0) }
+      }
+      if !name.hasPrefix(".") { names.append(name) }
+    }
+    return names
+  }
+
+  static func write(_ text: String, to path: String) throws { try write(Array(text.utf8), to: path) }
+
+  static func write(_ bytes: [UInt8], to path: String) throws {
     guard let file = unsafe fopen(path, "w") else { throw Failure(description: "cannot write \(path)") }
-    let bytes = Array(text.utf8)
-    unsafe fwrite(bytes, 1, bytes.count, file)
-    unsafe fclose(file)
+    defer { unsafe fclose(file) }
+    guard unsafe fwrite(bytes, 1, bytes.count, file) == bytes.count else { throw Failure(description: "cannot write \(path)") }
   }
 
   /// Makes a file of zeros without taking room for them.

@@ -29,6 +29,16 @@ struct Guest {
   enum Kernel {
     case bzImage
     case elf
+    /// A file of the test's own.
+    case other(String)
+
+    func path(_ environment: TestEnvironment) -> String {
+      switch self {
+      case .bzImage: environment.file("vmlinuz")
+      case .elf: environment.file("vmlinux")
+      case .other(let path): path
+      }
+    }
   }
 
   var kernel = Kernel.bzImage
@@ -47,15 +57,64 @@ struct Guest {
   /// How many seconds it may take.
   var seconds = 400
 
+  /// Boots the guest and waits for its end.
   func run(_ environment: TestEnvironment) throws -> GuestRun {
+    let running = try start(environment)
+    return running.end(nil, seconds: seconds)
+  }
+
+  /// Boots the guest.
+  func start(_ environment: TestEnvironment) throws -> RunningGuest {
     var words = parameters
     if let script { words.append("guest.exec=" + base64(Array(script.utf8))) }
     var command = [environment.crosvm] + globalOptions + ["run", "--disable-sandbox"] + options
     if initramfs { command += ["-i", environment.file("initramfs.img")] }
     // No serial noise: what the tests look for must not drown, and each byte costs an exit.
     command += ["-p", (["quiet"] + words).joined(separator: " ")]
-    command.append(environment.file(kernel == .bzImage ? "vmlinuz" : "vmlinux"))
-    return try Child.run(command, input: input, seconds: seconds, directory: environment.scratch)
+    command.append(kernel.path(environment))
+    return try RunningGuest(command, input: input, environment)
+  }
+}
+
+/// A guest under way.
+struct RunningGuest {
+  private let command: [String]
+  private let process: pid_t
+  private let streams: [String]
+
+  init(_ command: [String], input: String, _ environment: TestEnvironment) throws {
+    self.command = command
+    streams = ["in", "out", "err"].map { environment.scratchFile($0) }
+    try Child.write(input, to: streams[0])
+    process = try Child.start(command, streams: streams)
+  }
+
+  /// Whether the guest has printed a text, within some seconds.
+  func waitForOutput(_ text: String, seconds: Int) -> Bool {
+    let deadline = Child.now() + Double(seconds)
+    while !Child.read(streams[1]).contains(text) {
+      if Child.now() > deadline { return false }
+      usleep(100_000)
+    }
+    return true
+  }
+
+  /// A field of /proc/PID/task/TID/status of the thread with that name; nil where there is none.
+  func statusOfThread(_ name: String, field: String) -> String? {
+    for thread in Child.entries(of: "/proc/\(process)/task") {
+      let lines = Child.read("/proc/\(process)/task/\(thread)/status").split(separator: "\n")
+      guard lines.contains("Name:\t\(name)") else { continue }
+      return lines.first { $0.hasPrefix(field + ":") }.map { String($0.dropFirst(field.count + 2)) }
+    }
+    return nil
+  }
+
+  /// Sends a signal, if one is given, and waits for the end.
+  func end(_ signal: Int32?, seconds: Int = 20) -> GuestRun {
+    if let signal { kill(process, signal) }
+    let status = Child.wait(for: process, seconds: seconds)
+    defer { for path in streams { unsafe _ = unlink(path) } }
+    return GuestRun(command: command, status: status, output: Child.read(streams[1]), errors: Child.read(streams[2]))
   }
 }
 

@@ -40,6 +40,9 @@ public struct VMConfiguration: Sendable, Equatable {
   /// Whether each device runs jailed in a process of its own.
   public var isSandboxed: Bool
 
+  /// Whether a kernel is started even where the host's KVM is para-virtual, on which only kernels run that were made for it.
+  public var allowsParavirtualHost: Bool
+
   /// Makes a machine with one CPU, 256 MiB of memory, no disks, and a console on the standard streams.
   ///
   /// - Parameter boot: What the first virtual CPU starts.
@@ -55,6 +58,7 @@ public struct VMConfiguration: Sendable, Equatable {
     interruptController = .kernel
     syslogTag = nil
     isSandboxed = true
+    allowsParavirtualHost = false
   }
 
   /// How many devices the PCI bus has room for: 32 slots, of which the host bridge takes the first.

@@ -57,6 +57,9 @@ enum RunOptions {
 
   static let noRTC = Flag("no-rtc", "Leave out the real-time clock.")
 
+  static let allowParavirtualKVM = Flag(
+    "allow-paravirtual-kvm", "Start KERNEL also on a host without hardware virtualization, where only kernels run that were built for it.")
+
   static let disableSandbox = Flag("disable-sandbox", "Run all devices in one process, without jails. For debugging: it takes a wall away.")
 }
 

@@ -1,3 +1,5 @@
+import Glibc
+
 /// The ways into a guest.
 let bootTests: [GuestTest] = [
   GuestTest("a bzImage boots to a shell that reads the console") { environment in
@@ -9,6 +11,14 @@ let bootTests: [GuestTest] = [
     let run = try Guest(kernel: .elf, input: "echo sum=$((40+2))\nexit\n").run(environment)
     try expect(run.status == 0, "the exit status 0", in: run)
     try expect(run.output.contains("sum=42"), "the answer of the shell", in: run)
+  },
+  GuestTest("an ELF vmlinux whose header names the PVH entry boots through it") { environment in
+    let kernel = environment.scratchFile("pvh")
+    try makePVHKernel(from: environment.file("vmlinux"), at: kernel)
+    // Linux sets 0xb0 where it started at that entry, and takes it from the loader (0xff: unknown) elsewhere.
+    let script = "echo loader=$(cat /proc/sys/kernel/bootloader_type); echo memory=$(grep -c MemTotal /proc/meminfo)"
+    let run = try Guest(kernel: .other(kernel), script: script).run(environment)
+    try expect(run.status == 0 && run.value("loader") == "176" && run.value("memory") == "1", "a guest that came up through PVH", in: run)
   },
   GuestTest("a Debian root in squashfs is mounted with --root") { environment in
     let script = "echo debian=$(cut -d. -f1 /etc/debian_version); echo root=$(findmnt -no FSTYPE,SOURCE / | tr -s ' ' ,)"
@@ -37,3 +47,15 @@ let bootTests: [GuestTest] = [
     try expect((before - 2...wallClock() + 2).contains(now), "the time of the host", in: run)
   },
 ]
+
+/// Writes a copy of a kernel whose ELF header names the address of its PVH note (a Xen note of type 18) as the entry.
+private func makePVHKernel(from source: String, at path: String) throws {
+  var bytes = try Child.readBytes(source)
+  let note: [UInt8] = [4, 0, 0, 0, 4, 0, 0, 0, 18, 0, 0, 0, 0x58, 0x65, 0x6e, 0]
+  guard let start = bytes.indices.first(where: { bytes[$0] == 4 && bytes[$0...].starts(with: note) }) else {
+    throw Disappointment(description: "expected a PVH note in \(source)")
+  }
+  let entry = bytes[(start + note.count)..<(start + note.count + 4)]
+  bytes.replaceSubrange(24..<32, with: Array(entry) + [0, 0, 0, 0])
+  try Child.write(bytes, to: path)
+}

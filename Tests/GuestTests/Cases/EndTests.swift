@@ -33,20 +33,10 @@ let endTests: [GuestTest] = [
     try expect(run.status == 34, "the exit status 34", in: run)
   },
   GuestTest("SIGTERM ends a running guest in good order") { environment in
-    let streams = ["in", "out", "err"].map { environment.scratchFile($0) }
-    try Child.write("", to: streams[0])
-    let command = [
-      environment.crosvm, "run", "--disable-sandbox", "-i", environment.file("initramfs.img"), "-p",
-      "quiet guest.end=none guest.exec=" + base64(Array("echo up".utf8)),
-      environment.file("vmlinuz"),
-    ]
-    let process = try Child.start(command, streams: streams)
-    let deadline = Child.now() + 120
-    while Child.now() < deadline, !Child.read(streams[1]).contains("GUEST-EXIT") { usleep(100_000) }
-    kill(process, SIGTERM)
-    let status = Child.wait(for: process, seconds: 20)
-    let run = GuestRun(command: command, status: status, output: Child.read(streams[1]), errors: Child.read(streams[2]))
+    let running = try Guest(parameters: ["guest.end=none"], script: "echo up").start(environment)
+    _ = running.waitForOutput("GUEST-EXIT", seconds: 120)
+    let run = running.end(SIGTERM)
     try expect(run.output.contains("GUEST-EXIT 0"), "a running guest", in: run)
-    try expect(status == 0, "the exit status 0", in: run)
+    try expect(run.status == 0, "the exit status 0", in: run)
   },
 ]

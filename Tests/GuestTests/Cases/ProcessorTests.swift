@@ -1,3 +1,5 @@
+import Glibc
+
 /// Processors and interrupt controllers.
 let processorTests: [GuestTest] =
   [1, 2, 4].map { count in
@@ -27,5 +29,15 @@ let processorTests: [GuestTest] =
       try expect(run.status == 0, "the exit status 0", in: run)
       try expect(run.value("online") == "2", "2 processors online", in: run)
       try expect(run.value("same") == "yes", "the disk's contents back", in: run)
+    },
+    GuestTest("--cpu-affinity keeps each processor's thread on its host processors") { environment in
+      let script = "while :; do sleep 1; done"
+      let guest = Guest(options: ["-c", "2", "--cpu-affinity", "0=1:1=0"], script: "echo up; " + script)
+      let running = try guest.start(environment)
+      let isUp = running.waitForOutput("up", seconds: 120)
+      let allowed = ["vcpu0", "vcpu1"].map { running.statusOfThread($0, field: "Cpus_allowed_list") }
+      let run = running.end(SIGTERM)
+      try expect(isUp, "a running guest", in: run)
+      try expect(allowed == ["1", "0"], "host processors 1 and 0, not \(allowed)", in: run)
     },
   ]
