@@ -10,6 +10,9 @@ import Machine
 func startMachine(_ configuration: VMConfiguration, name: String) -> ExitStatus {
   do {
     let machine = try Machine(configuration, logger: Logger(label: "crosvm"))
+    if configuration.isSandboxed {
+      StandardStreams.complain("\(name): this version has no sandbox yet: all devices run in this process, as with --disable-sandbox")
+    }
     return ExitStatus(try machine.run(), name: name)
   } catch let error as ConfigurationError {
     StandardStreams.complain("\(name): \(error)")
