@@ -34,6 +34,14 @@ private final class RecordingOutput: ByteOutput {
   }
 }
 
+/// A driver that does not accept VIRTIO_CONSOLE_F_MULTIPORT.
+private func withPlainDriver<Result>(
+  _ device: ConsoleDevice, features: UInt64 = ActivatedDevice.usualFeatures, queueSizes: [UInt16] = [128, 128, 0, 0],
+  _ body: (ActivatedDevice) throws -> Result
+) throws -> Result {
+  try withActivatedDevice(device, features: features, deviceFeatures: ~2, queueSizes: queueSizes, body)
+}
+
 private func pattern(_ count: Int) -> [UInt8] { (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 7 &+ $0 >> 8) } }
 
 @Suite struct ConsoleDeviceTests {
@@ -42,7 +50,7 @@ private func pattern(_ count: Int) -> [UInt8] { (0..<count).map { UInt8(truncati
   @Test(arguments: [false, true])
   func whatTheDriverSendsIsPrintedInOrder(packed: Bool) throws {
     let features = ActivatedDevice.usualFeatures | (packed ? VirtioFeatures.packedRing : 0)
-    try withActivatedDevice(ConsoleDevice(output: output), features: features) { driver in
+    try withPlainDriver(ConsoleDevice(output: output), features: features) { driver in
       let done = try driver.perform(transmit, readable: [Array("hel".utf8), Array("lo".utf8)], indirect: true)
       #expect(done.written == 0)
       _ = try driver.perform(transmit, readable: [Array(", world".utf8)], writable: [10])
@@ -52,7 +60,7 @@ private func pattern(_ count: Int) -> [UInt8] { (0..<count).map { UInt8(truncati
 
   @Test func inputFillsTheDriversBuffersAndAShortOneIsNoLoss() throws {
     let device = ConsoleDevice(output: output)
-    try withActivatedDevice(device) { driver in
+    try withPlainDriver(device) { driver in
       for size in [1, 1, 3, 100] { _ = try driver.submit(receive, writable: [size]) }
       #expect(device.receive(ArraySlice("hello, world".utf8)) == 12)
       var received: [[UInt8]] = []
@@ -66,7 +74,7 @@ private func pattern(_ count: Int) -> [UInt8] { (0..<count).map { UInt8(truncati
     let room = Atomic<Int>(0)
     device.onReceiveRoom { room.add(1, ordering: .relaxed) }
     #expect(device.receive([1]) == 0)
-    try withActivatedDevice(device) { driver in
+    try withPlainDriver(device) { driver in
       #expect(room.load(ordering: .relaxed) == 1)
       var offered = pattern(10_000)[...]
       offered = offered.dropFirst(device.receive(offered))
@@ -87,7 +95,7 @@ private func pattern(_ count: Int) -> [UInt8] { (0..<count).map { UInt8(truncati
     let pipe = try TestPipe()
     let pump = try InputPump(descriptor: pipe.readEnd.number, receiver: device)
     let writer = try pipe.writeInBackground(pattern(100 << 10))
-    try withActivatedDevice(device) { driver in
+    try withPlainDriver(device) { driver in
       var received: [UInt8] = []
       for _ in 0..<100 { _ = try driver.submit(receive, writable: [1]) }
       while received.count < 100 << 10 {
@@ -104,7 +112,7 @@ private func pattern(_ count: Int) -> [UInt8] { (0..<count).map { UInt8(truncati
 
   @Test func aBufferThatTheDeviceCannotWriteComesBackEmpty() throws {
     let device = ConsoleDevice(output: output)
-    try withActivatedDevice(device) { driver in
+    try withPlainDriver(device) { driver in
       _ = try driver.submit(receive, readable: [[1, 2]])
       _ = try driver.submit(receive, writable: [8])
       #expect(device.receive([7]) == 1)
@@ -118,7 +126,7 @@ private func pattern(_ count: Int) -> [UInt8] { (0..<count).map { UInt8(truncati
     let device = ConsoleDevice(output: output)
     output.makeRoom(1)
     let text = pattern(100_000)
-    try withActivatedDevice(device) { driver in
+    try withPlainDriver(device) { driver in
       _ = try driver.submit(transmit, readable: [Array(text[..<9000])])
       _ = try driver.submit(transmit, readable: [Array(text[9000...])])
       driver.interrupt.wait(milliseconds: 50)
@@ -136,7 +144,7 @@ private func pattern(_ count: Int) -> [UInt8] { (0..<count).map { UInt8(truncati
   @Test func fullRingsInBothDirectionsDrainAgain() throws {
     let device = ConsoleDevice(output: output)
     output.makeRoom(1)
-    try withActivatedDevice(device) { driver in
+    try withPlainDriver(device) { driver in
       for _ in 0..<128 { _ = try driver.submit(transmit, readable: [pattern(100)]) }
       for _ in 0..<128 { _ = try driver.submit(receive, writable: [10]) }
       #expect(throws: TestingError.self) { try driver.submit(receive, writable: [10]) }
@@ -154,7 +162,7 @@ private func pattern(_ count: Int) -> [UInt8] { (0..<count).map { UInt8(truncati
   @Test func aResetWhileTheOutputIsBlockedEndsAtOnceAndTheNextDriverWorks() throws {
     let device = ConsoleDevice(output: output)
     output.makeRoom(1)
-    try withActivatedDevice(device) { driver in
+    try withPlainDriver(device) { driver in
       _ = try driver.submit(transmit, readable: [pattern(20_000)])
       driver.interrupt.wait(milliseconds: 20)
       device.reset()
@@ -173,14 +181,14 @@ private func pattern(_ count: Int) -> [UInt8] { (0..<count).map { UInt8(truncati
     for byte in "panic".utf8 { device.writeConfiguration(offset: 8, width: 4, value: UInt64(byte)) }
     for offset in [0, 4, 7, 9, .max] as [UInt64] { device.writeConfiguration(offset: offset, width: 8, value: .max) }
     #expect(output.bytes == Array("panic".utf8))
-    #expect(device.features == 1 << 2)
+    #expect(device.features == 1 << 2 | 1 << 1)
   }
 
   @Test func theTerminalsSizeIsShownAndItsChangeIsTold() throws {
     let device = ConsoleDevice(output: output, size: ConsoleSize(columns: 80, rows: 25))
     #expect(device.features & 1 == 1)
     #expect(device.readConfiguration(offset: 0, width: 8) == 80 | 25 << 16 | 1 << 32)
-    try withActivatedDevice(device) { driver in
+    try withPlainDriver(device) { driver in
       device.resize(ConsoleSize(columns: 132, rows: 50))
       #expect(driver.interrupt.record.configurationChanges == 1)
     }
@@ -192,7 +200,7 @@ private func pattern(_ count: Int) -> [UInt8] { (0..<count).map { UInt8(truncati
   @Test func aSnapshotKeepsInputAndTheMiddleOfABuffer() throws {
     let device = ConsoleDevice(output: output)
     output.makeRoom(1)
-    try withActivatedDevice(device) { driver in
+    try withPlainDriver(device) { driver in
       #expect(device.receive([1, 2, 3]) == 3)
       _ = try driver.submit(transmit, readable: [pattern(6000)])
       while output.bytes.isEmpty { driver.interrupt.wait(milliseconds: 1) }
@@ -201,7 +209,7 @@ private func pattern(_ count: Int) -> [UInt8] { (0..<count).map { UInt8(truncati
       let second = RecordingOutput()
       let restored = ConsoleDevice(output: second)
       try restored.restore(state)
-      try withActivatedDevice(restored) { driver in
+      try withPlainDriver(restored) { driver in
         _ = try driver.perform(transmit, readable: [pattern(6000)])
         #expect(second.bytes == Array(pattern(6000)[4096...]))
         #expect(try driver.perform(receive, writable: [10]).bytes == [1, 2, 3])
@@ -214,15 +222,15 @@ private func pattern(_ count: Int) -> [UInt8] { (0..<count).map { UInt8(truncati
     let device = ConsoleDevice(output: output)
     let good = try device.snapshot()
     for count in 0..<good.count { #expect(throws: DeviceStateError.self) { try device.restore(Array(good[..<count])) } }
-    #expect(throws: DeviceStateError.self) { try device.restore([2] + good.dropFirst()) }
+    #expect(throws: DeviceStateError.self) { try device.restore([1] + good.dropFirst()) }
     #expect(throws: DeviceStateError.self) { try device.restore(good + [UInt8](repeating: 0, count: 4097)) }
-    try device.restore([1] + [UInt8](repeating: 0xff, count: 8))
-    try withActivatedDevice(device) { driver in _ = try driver.perform(transmit, readable: [[1]]) }
+    try device.restore([2] + [UInt8](repeating: 0xff, count: 9))
+    try withPlainDriver(device) { driver in _ = try driver.perform(transmit, readable: [[1]]) }
   }
 
   @Test func aBrokenTransmitQueueLeavesInputWorking() throws {
     let device = ConsoleDevice(output: output)
-    try withActivatedDevice(device) { driver in
+    try withPlainDriver(device) { driver in
       let split = try #require(driver.drivers[transmit] as? SplitDriver)
       try split.publish(5000)
       driver.ring(transmit)
@@ -237,9 +245,9 @@ private func pattern(_ count: Int) -> [UInt8] { (0..<count).map { UInt8(truncati
   }
 
   @Test func aDriverWithOneQueueOrNoneIsSurvived() throws {
-    for sizes in [[0, 0], [0, 8], [8, 0]] as [[UInt16]] {
+    for sizes in [[0, 0, 0, 0], [0, 8, 0, 8], [8, 0, 8, 0]] as [[UInt16]] {
       let device = ConsoleDevice(output: output)
-      try withActivatedDevice(device, queueSizes: sizes) { _ in _ = device.receive([1]) }
+      try withPlainDriver(device, queueSizes: sizes) { _ in _ = device.receive([1]) }
     }
   }
 }

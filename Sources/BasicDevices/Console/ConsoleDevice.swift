@@ -5,19 +5,21 @@ public import Virtio
 /// The console device with one port (virtio 1.2, section 5.3): `/dev/hvc0` of a Linux guest.
 ///
 /// Output goes to a `ByteOutput`; while that has no room, the driver's buffers wait in their queue. Input comes through `receive`, usually
-/// from an `InputPump`; before the driver is ready, and while its buffers are full, nothing is taken. So nothing is lost in either direction.
+/// from an `InputPump`; before the guest has opened its port (the driver is ready, where it does not tell), and while its buffers are full,
+/// nothing is taken. So nothing is lost in either direction.
 public final class ConsoleDevice: VirtioDevice, ByteReceiver {
   private enum Feature {
     static let size: UInt64 = 1 << 0
+    static let multiplePorts: UInt64 = 1 << 1
     static let emergencyWrite: UInt64 = 1 << 2
   }
 
   /// The console device's number.
   public var type: VirtioDeviceType { .console }
-  /// The emergency write register, and the terminal's size where it is known.
+  /// The emergency write register, the control queues of several ports (of which there is one), and the terminal's size where it is known.
   public let features: UInt64
-  /// The port's receive queue and its transmit queue (section 5.3.2).
-  public var queueSizes: [UInt16] { [128, 128] }
+  /// The port's receive queue and its transmit queue, then those of the control messages (section 5.3.2).
+  public var queueSizes: [UInt16] { [128, 128, 32, 32] }
 
   private struct State {
     var space: ConfigurationSpace
@@ -28,6 +30,7 @@ public final class ConsoleDevice: VirtioDevice, ByteReceiver {
 
   private let state: Mutex<State>
   private let input = ConsoleInput()
+  private let control: ConsoleControl
   private let output: ConsoleOutput
 
   /// Makes a console.
@@ -36,7 +39,8 @@ public final class ConsoleDevice: VirtioDevice, ByteReceiver {
   ///   - output: Where the guest's bytes go.
   ///   - size: The size of the terminal behind it; `nil` when there is none, or nobody knows.
   public init(output: any ByteOutput, size: ConsoleSize? = nil) {
-    features = Feature.emergencyWrite | (size == nil ? 0 : Feature.size)
+    features = Feature.emergencyWrite | Feature.multiplePorts | (size == nil ? 0 : Feature.size)
+    control = ConsoleControl(input: input, size: size)
     state = Mutex(State(space: ConsoleLayout.space(size)))
     self.output = ConsoleOutput(output)
     output.onRoom { [weak self] in self?.outputHasRoom() }
@@ -53,12 +57,14 @@ public final class ConsoleDevice: VirtioDevice, ByteReceiver {
   /// Tells the guest that the terminal has another size now; has an effect only on a console made with a size.
   public func resize(_ size: ConsoleSize) {
     guard features & Feature.size != 0 else { return }
-    let interrupt = state.withLock { state in
+    control.resize(size)
+    let (interrupt, worker) = state.withLock { state in
       state.space.set(size.columns, at: ConsoleLayout.columns)
       state.space.set(size.rows, at: ConsoleLayout.rows)
-      return state.interrupt
+      return (state.interrupt, state.worker)
     }
     interrupt?.signalConfigurationChange()
+    worker?.serve(queue: ConsoleWorker.controlReceiveQueue)
   }
 
   /// Takes input for the guest: as much as there is room for while a driver is ready.
@@ -78,16 +84,22 @@ public final class ConsoleDevice: VirtioDevice, ByteReceiver {
 
   /// Begins to serve the queues.
   public func activate(_ activation: VirtioActivation) throws {
-    reset()
+    endWorker()
     try state.withLock { state in
-      state.worker = try ConsoleWorker.start(activation.queues, input: input, output: output, suspended: state.isSuspended)
+      state.worker = try ConsoleWorker.start(
+        activation.queues, input: input, output: output, control: control, suspended: state.isSuspended)
       state.interrupt = activation.interrupt
     }
-    input.open()
+    if activation.features & Feature.multiplePorts == 0 || control.guestHasOpened { input.open() }
   }
 
   /// Ends the worker. Input that was taken, and not delivered yet, is for the next driver.
   public func reset() {
+    endWorker()
+    control.reset()
+  }
+
+  private func endWorker() {
     input.close()
     let worker = state.withLock { state in
       state.interrupt = nil
@@ -113,8 +125,10 @@ public final class ConsoleDevice: VirtioDevice, ByteReceiver {
     }
   }
 
-  /// The input that was taken and not delivered yet, and how much of the driver's current buffer is printed already.
-  public func snapshot() throws -> [UInt8] { ConsoleSnapshot(printed: output.printed, input: input.undelivered).encoded }
+  /// The input that was taken and not delivered yet, the state of the port, and how much of the driver's current buffer is printed already.
+  public func snapshot() throws -> [UInt8] {
+    ConsoleSnapshot(printed: output.printed, control: control.savedState, input: input.undelivered).encoded
+  }
 
   /// Takes over a state.
   ///
@@ -122,6 +136,7 @@ public final class ConsoleDevice: VirtioDevice, ByteReceiver {
   public func restore(_ state: [UInt8]) throws {
     let snapshot = try ConsoleSnapshot(state)
     output.restore(printed: snapshot.printed)
+    control.restore(snapshot.control)
     input.restore(snapshot.input)
   }
 }

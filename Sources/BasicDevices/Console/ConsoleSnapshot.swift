@@ -1,13 +1,15 @@
-/// A console's own state: a version, a 64-bit count of printed bytes, and the undelivered input.
+/// A console's own state: a version, a 64-bit count of printed bytes, the state of the port's control, and the undelivered input.
 struct ConsoleSnapshot {
-  private static let version: UInt8 = 1
-  private static let headerSize = 9
+  private static let version: UInt8 = 2
+  private static let headerSize = 10
 
   let printed: UInt64
+  let control: UInt8
   let input: [UInt8]
 
-  init(printed: UInt64, input: [UInt8]) {
+  init(printed: UInt64, control: UInt8, input: [UInt8]) {
     self.printed = printed
+    self.control = control
     self.input = input
   }
 
@@ -19,11 +21,12 @@ struct ConsoleSnapshot {
       throw DeviceStateError(
         "a console keeps at most \(ConsoleInput.capacity) bytes of input, not \(bytes.count - ConsoleSnapshot.headerSize)")
     }
-    printed = bytes[1..<ConsoleSnapshot.headerSize].reversed().reduce(0) { $0 << 8 | UInt64($1) }
+    printed = bytes[1..<9].reversed().reduce(0) { $0 << 8 | UInt64($1) }
+    control = bytes[9]
     input = Array(bytes[ConsoleSnapshot.headerSize...])
   }
 
   var encoded: [UInt8] {
-    [ConsoleSnapshot.version] + (0..<8).map { UInt8(truncatingIfNeeded: printed >> (8 * $0)) } + input
+    [ConsoleSnapshot.version] + (0..<8).map { UInt8(truncatingIfNeeded: printed >> (8 * $0)) } + [control] + input
   }
 }

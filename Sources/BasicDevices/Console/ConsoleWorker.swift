@@ -2,18 +2,30 @@ internal import Platform
 internal import Synchronization
 internal import Virtio
 
-/// Serves the console's two queues on one thread.
+/// Serves the console's queues on one thread.
 enum ConsoleWorker {
   /// The queue whose buffers the device fills with input.
   static let receiveQueue: UInt16 = 0
   /// The queue whose buffers the device prints.
   static let transmitQueue: UInt16 = 1
+  /// The queue whose buffers the device fills with control messages.
+  static let controlReceiveQueue: UInt16 = 2
 
   static func start(
-    _ queues: [VirtQueue?], input: ConsoleInput, output: ConsoleOutput, suspended: Bool
+    _ queues: [VirtQueue?], input: ConsoleInput, output: ConsoleOutput, control: ConsoleControl, suspended: Bool
   ) throws(SystemError) -> QueueWorker {
+    let controlReceive = queues.compactMap { $0 }.first { $0.index == controlReceiveQueue }
     let services = queues.compactMap { $0 }.map { queue in
-      QueueWorker.Service(queue) { chain, _ in queue.index == receiveQueue ? input.fill(chain) : output.print(chain) }
+      QueueWorker.Service(queue) { chain, _ in
+        switch queue.index {
+        case receiveQueue: return input.fill(chain)
+        case transmitQueue: return output.print(chain)
+        case controlReceiveQueue: return control.fill(chain)
+        default:
+          if control.handle(chain) { controlReceive?.doorbell.signal() }
+          return .done(written: 0)
+        }
+      }
     }
     return try QueueWorker(name: "virtio_console", services: services, suspended: suspended)
   }
