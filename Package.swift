@@ -71,9 +71,10 @@ let package = Package(
       swiftSettings: settings),
     tests("BootTests", of: ["Boot", "GuestMemory", "Platform"]),
     // The guest's side of virtio, in memory: for tests and fuzzers.
-    module("VirtioTesting", sees: ["GuestMemory", "Platform", "Virtio"]),
+    module("VirtioTesting", sees: ["Bus", "GuestMemory", "Interrupts", "PCI", "Platform", "Virtio", log]),
     tests("VirtioTests", of: ["GuestMemory", "Platform", "Virtio", "VirtioTesting"]),
-    tests("CommandLineTests", of: ["CommandLine"]),
+    module("CommandLineTesting", sees: ["CommandLine"]),
+    tests("CommandLineTests", of: ["CommandLine", "CommandLineTesting"]),
     tests("PlatformTests", of: ["CLinux", "Platform"]),
     tests("BasicDevicesTests", of: ["BasicDevices", "GuestMemory", "Platform", "Virtio", "VirtioTesting"]),
     tests("GuestMemoryTests", of: ["GuestMemory", "Platform"]),
