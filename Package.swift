@@ -4,6 +4,9 @@ import PackageDescription
 /// Set by the test suite: warnings in this package, not those in its dependencies, are errors.
 let isStrict = Context.environment["CROSVM_STRICT"] == "1"
 
+/// Set by tools/fuzz: the package then has the fuzzers, and the command as a library that they call.
+let isFuzzing = Context.environment["CROSVM_FUZZ"] == "1"
+
 /// Settings that every Swift target of this package builds with.
 let settings: [SwiftSetting] = [
   .swiftLanguageMode(.v6),
@@ -26,12 +29,25 @@ func tests(_ name: String, of sees: [Target.Dependency]) -> Target {
 
 let log = Target.Dependency.product(name: "Logging", package: "swift-log")
 
+/// The command, in Sources/crosvm.
+func command(sees: [Target.Dependency]) -> Target {
+  isFuzzing
+    ? .target(name: "crosvm", dependencies: sees, exclude: ["main.swift"], swiftSettings: settings)
+    : .executableTarget(name: "crosvm", dependencies: sees, swiftSettings: settings)
+}
+
+/// One program with all fuzzers, which tools/fuzz builds with libFuzzer.
+let fuzzers = Target.executableTarget(
+  name: "fuzzers",
+  dependencies: [
+    "BlockDevice", "BlockTesting", "Boot", "CommandLine", "CommandLineTesting", "Machine", "PlatformDevices", "VirtioTesting", "crosvm",
+  ],
+  path: "Fuzz", swiftSettings: settings)
+
 let package = Package(
   name: "crosvm",
-  products: [
-    .executable(name: "crosvm", targets: ["crosvm"]),
-    .library(name: "Machine", targets: ["Machine"]),
-  ],
+  products: [.library(name: "Machine", targets: ["Machine"])]
+    + (isFuzzing ? [] : [.executable(name: "crosvm", targets: ["crosvm"])]),
   dependencies: [
     .package(url: "https://github.com/apple/swift-log", from: "1.16.2")
   ],
@@ -65,15 +81,13 @@ let package = Package(
         "Platform", "PlatformDevices", "Virtio", log,
       ]),
     // Floor 8: the command.
-    .executableTarget(
-      name: "crosvm",
-      dependencies: ["CommandLine", "Machine", "BlockDevice", "PlatformDevices", "BasicDevices", "Platform", log],
-      swiftSettings: settings),
+    command(sees: ["CommandLine", "Machine", "BlockDevice", "PlatformDevices", "BasicDevices", "Platform", log]),
     tests("BootTests", of: ["Boot", "GuestMemory", "Platform"]),
     // The guest's side of virtio, in memory: for tests and fuzzers.
-    module("VirtioTesting", sees: ["GuestMemory", "Platform", "Virtio"]),
+    module("VirtioTesting", sees: ["Bus", "GuestMemory", "Interrupts", "PCI", "Platform", "Virtio", log]),
     tests("VirtioTests", of: ["GuestMemory", "Platform", "Virtio", "VirtioTesting"]),
-    tests("CommandLineTests", of: ["CommandLine"]),
+    module("CommandLineTesting", sees: ["CommandLine"]),
+    tests("CommandLineTests", of: ["CommandLine", "CommandLineTesting"]),
     tests("PlatformTests", of: ["CLinux", "Platform"]),
     tests("BasicDevicesTests", of: ["BasicDevices", "GuestMemory", "Platform", "Virtio", "VirtioTesting"]),
     tests("GuestMemoryTests", of: ["GuestMemory", "Platform"]),
@@ -93,5 +107,5 @@ let package = Package(
     // Guest tests: a program that runs in the software KVM host and boots stock kernels.
     .executableTarget(
       name: "guest-tests", dependencies: ["Platform"], path: "Tests/GuestTests", exclude: ["Golden"], swiftSettings: settings),
-  ]
+  ] + (isFuzzing ? [fuzzers] : [])
 )

@@ -108,6 +108,10 @@ struct CommandParserTests {
     (["run", "--count", "--"], "vm run: --count has no value, as \"--\" is an option; give --count N, or --count=-- if it is the value"),
     (["run", "-c", "-v"], "vm run: -c has no value, as \"-v\" is an option; give -c N, or -c=-v if it is the value"),
     (["run", "-c", "--bios=x"], "vm run: -c has no value, as \"--bios=x\" is an option; give -c N, or -c=--bios=x if it is the value"),
+    (
+      ["run", "-c", "--bios=a\nb"],
+      "vm run: -c has no value, as \"--bios=a\\nb\" is an option; give -c N, or -c=... if it is the value"
+    ),
     (["run", "-c1", "--count", "2"], "vm run: --count is given twice, the second time with \"2\"; give it once"),
     (["run", "--verbose=1"], "vm run: --verbose takes no value; drop \"1\""),
     (["run", "--verbose="], "vm run: --verbose takes no value; drop \"\""),

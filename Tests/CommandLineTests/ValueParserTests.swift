@@ -1,28 +1,6 @@
 import CommandLine
+import CommandLineTesting
 import Testing
-
-/// Takes any bytes apart as the value of an option. A fuzzer may call it with whatever it likes.
-///
-/// - Returns: What is wrong with the result, `nil` if nothing is.
-func fuzzCommandLineValue(_ bytes: [UInt8]) -> String? {
-  do {
-    let items = try ValueParser.fields(in: bytes)
-    return items.isEmpty ? "no field and no error" : items.lazy.compactMap { misplaced($0, bytes.count) }.first
-  } catch {
-    guard let position = error.position, (0...bytes.count).contains(position) else { return "the position is outside: \(error)" }
-    let line = error.description(in: String(decoding: bytes, as: UTF8.self))
-    return line.utf8.contains(UInt8(ascii: "\n")) ? "the message has several lines: \(line)" : nil
-  }
-}
-
-/// Says which piece lies outside the value.
-private func misplaced(_ item: ValueItem, _ count: Int) -> String? {
-  guard (0...count).contains(item.position), (0...count).contains(item.value.position) else { return "\(item) lies outside" }
-  switch item.value.content {
-  case .argument, .text: return nil
-  case .list(let items), .variant(_, let items): return items.lazy.compactMap { misplaced($0, count) }.first
-  }
-}
 
 struct ValueParserTests {
   private func text(_ text: String, _ position: Int = 0) -> ValueItem {

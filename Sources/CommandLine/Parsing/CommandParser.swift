@@ -118,8 +118,10 @@ public struct CommandParser {
     }
     guard let next = words.first else { throw error("\(name) has no value; give \(name) \(placeholder)") }
     guard next != "--", !(next.hasPrefix("-") && isOption(next)) else {
-      throw error(
-        "\(name) has no value, as \(quoted(next)) is an option; give \(name) \(placeholder), or \(name)=\(next) if it is the value")
+      let shown = quoted(next)
+      // A word that quotes would change cannot stand in a message without them.
+      let plain = shown.dropFirst().dropLast() == next ? next : "..."
+      throw error("\(name) has no value, as \(shown) is an option; give \(name) \(placeholder), or \(name)=\(plain) if it is the value")
     }
     words.removeFirst()
     return next

@@ -1,0 +1,27 @@
+internal import BlockTesting
+internal import Boot
+internal import CommandLineTesting
+internal import VirtioTesting
+
+/// What is fuzzed; tools/fuzz has the same names.
+enum Fuzzer: String, CaseIterable {
+  case queue
+  case pciTransport = "pci-transport"
+  case blockRequest = "block-request"
+  case kernelLoader = "kernel-loader"
+  case optionValue = "option-value"
+  case commandLine = "command-line"
+
+  /// Feeds one input to what is fuzzed. Whatever the bytes are, this comes back; a trap is a bug.
+  func run(_ bytes: [UInt8]) {
+    switch self {
+    case .queue: fuzzQueue(bytes)
+    case .pciTransport: fuzzPCITransport(bytes)
+    case .blockRequest: fuzzBlockRequest(bytes)
+    case .kernelLoader: exerciseKernelLoader(bytes)
+    case .optionValue:
+      if let problem = fuzzCommandLineValue(bytes) { fatalError(problem) }
+    case .commandLine: fuzzCommandLine(bytes)
+    }
+  }
+}
