@@ -22,7 +22,7 @@ import Testing
 
   @Test("A missing file is named") func missing() {
     #expect(throws: DiskError.missing("/nonexistent/disk")) { try RawImage(path: "/nonexistent/disk") }
-    #expect(DiskError.missing("/x").description == "disk image /x does not exist")
+    #expect(DiskError.missing("/x").description == "the disk image \"/x\" does not exist; check the path")
   }
 
   @Test("A directory is no disk, to read or to write", arguments: [true, false])
