@@ -33,7 +33,6 @@ public final class Machine: Sendable {
   /// - Throws: `ConfigurationError`, `KVMError`, `BootError` and the devices' errors, each with a message for the user.
   public init(_ configuration: VMConfiguration, logger: Logger) throws {
     try configuration.validate()
-    try Machine.checkHost(for: configuration)
     self.configuration = configuration
     self.logger = logger
     // Before any thread exists, so that none of them dies of a signal that is ours to handle.
@@ -43,6 +42,7 @@ public final class Machine: Sendable {
 
     // The interrupt controllers come first: the kernel then takes its time, during which all else is prepared (see ARCHITECTURE.md).
     let system = try KVMSystem()
+    try Machine.checkHost(for: configuration)
     let board = try Board(system: system, configuration: configuration, control: control, loop: loop, logger: logger)
     let leaves = try system.supportedCPUID()
     let map = try X86AddressMap(ramSize: configuration.memory.size, physicalAddressBits: HostProcessor.physicalAddressBits(leaves))
