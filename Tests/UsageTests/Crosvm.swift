@@ -131,9 +131,13 @@ struct Mistake: Sendable, CustomTestStringConvertible {
   let words: [String]
   let parts: [String]
 
-  init(_ words: String..., says parts: String...) {
+  init(words: [String], parts: [String]) {
     self.words = words
     self.parts = parts
+  }
+
+  init(_ words: String..., says parts: String...) {
+    self.init(words: words, parts: parts)
   }
 
   var testDescription: String { (["crosvm"] + words).joined(separator: " ") }

@@ -16,7 +16,7 @@ struct SignalTests {
 
   @Test(arguments: signals, guests)
   func aRunningMachineEndsInGoodOrder(signal: Int32, guest: String) throws {
-    let machine = try Crosvm(["run", "-c", "4", "--bios", guest], in: workplace)
+    let machine = try Crosvm(["run", "--disable-sandbox", "-c", "4", "--bios", guest], in: workplace)
     #expect(machine.waitForOutput("A"))
     machine.send(signal)
     let ending = machine.end()
@@ -28,7 +28,7 @@ struct SignalTests {
   @Test(arguments: signals)
   func aMachineThatStartsEndsToo(signal: Int32) throws {
     for milliseconds in [0, 1, 2, 4, 8, 16, 32, 64] {
-      let machine = try Crosvm(["run", "--bios", "spins"], in: workplace)
+      let machine = try Crosvm(["run", "--disable-sandbox", "--bios", "spins"], in: workplace)
       usleep(UInt32(milliseconds) * 1000)
       machine.send(signal)
       let ending = machine.end()
@@ -42,7 +42,7 @@ struct SignalTests {
   func theTerminalIsPutBack(signal: Int32) throws {
     let terminal = try PseudoTerminal()
     let before = terminal.settings
-    let machine = try Crosvm(["run", "--bios", "sleeps"], in: workplace, terminal: terminal.path)
+    let machine = try Crosvm(["run", "--disable-sandbox", "--bios", "sleeps"], in: workplace, terminal: terminal.path)
     let shown = terminal.read(until: "A")
     #expect(terminal.settings.c_lflag & tcflag_t(ICANON | ECHO | ISIG) == 0)
     machine.send(signal)

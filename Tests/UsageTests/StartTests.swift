@@ -49,17 +49,17 @@ struct StartTests {
     ] as [(String, [UInt8], String)])
   func kernelsThatCannotBeStartedAreNamed(name: String, bytes: [UInt8], says part: String) throws {
     workplace.write(name, bytes)
-    try Mistake("run", name, says: "the kernel \"\(name)\" ", part).expect(status: 1, in: workplace)
+    try Mistake.ofKernel(name, says: "the kernel \"\(name)\" ", part).expect(status: 1, in: workplace)
   }
 
   @Test func whatDoesNotFitIntoMemoryIsNamed() throws {
     workplace.writeZeros("initramfs", count: 1 << 30)
-    try Mistake(
-      "run", "-m", "64", "-i", "initramfs", "kernel", says: "the initramfs \"initramfs\" is 1073741824 bytes", "give the guest more memory"
+    try Mistake.ofKernel(
+      "-m", "64", "-i", "initramfs", "kernel", says: "the initramfs \"initramfs\" is 1073741824 bytes", "give the guest more memory"
     )
     .expect(status: 1, in: workplace)
     workplace.write("empty", [])
-    try Mistake("run", "-i", "empty", "kernel", says: "the initramfs \"empty\" is empty").expect(status: 1, in: workplace)
+    try Mistake.ofKernel("-i", "empty", "kernel", says: "the initramfs \"empty\" is empty").expect(status: 1, in: workplace)
   }
 
   @Test func firmwareOfAnotherSizeIsNamed() throws {
@@ -75,11 +75,11 @@ struct StartTests {
     workplace.writeZeros("empty", count: 0)
     workplace.writeZeros("odd", count: 4096 + 512)
     let mistakes = [
-      Mistake(
-        "run", "--rwdisk", "ragged", "kernel", says: "the disk image \"ragged\" has 1000 bytes", "multiple of 512; extend it to 1024 bytes"),
-      Mistake("run", "-d", "empty", "kernel", says: "the disk image \"empty\" is empty; give it a size"),
-      Mistake(
-        "run", "-d", "odd,block-size=4096", "kernel", says: "the disk image \"odd\" has 4608 bytes",
+      Mistake.ofKernel(
+        "--rwdisk", "ragged", "kernel", says: "the disk image \"ragged\" has 1000 bytes", "multiple of 512; extend it to 1024 bytes"),
+      Mistake.ofKernel("-d", "empty", "kernel", says: "the disk image \"empty\" is empty; give it a size"),
+      Mistake.ofKernel(
+        "-d", "odd,block-size=4096", "kernel", says: "the disk image \"odd\" has 4608 bytes",
         "multiple of 4096; extend it to 8192 bytes"),
     ]
     for mistake in mistakes { try mistake.expect(status: 1, in: workplace) }
@@ -88,11 +88,11 @@ struct StartTests {
   @Test func aDiskThatAnotherInstanceUsesIsNamed() throws {
     workplace.writeZeros("disk", count: 4096)
     workplace.write("spins", Firmware.spins)
-    let first = try Crosvm(["run", "--rwdisk", "disk", "--bios", "spins"], in: workplace)
+    let first = try Crosvm(["run", "--disable-sandbox", "--rwdisk", "disk", "--bios", "spins"], in: workplace)
     #expect(first.waitForOutput("A"))
-    try Mistake("run", "--rwdisk", "disk", "kernel", says: "the disk image \"disk\" is used by another process", "lock=false")
+    try Mistake.ofKernel("--rwdisk", "disk", "kernel", says: "the disk image \"disk\" is used by another process", "lock=false")
       .expect(status: 1, in: workplace)
-    try Mistake("run", "-d", "disk", "kernel", says: "the disk image \"disk\" is written by another process").expect(
+    try Mistake.ofKernel("-d", "disk", "kernel", says: "the disk image \"disk\" is written by another process").expect(
       status: 1, in: workplace)
     first.send(SIGTERM)
     #expect(first.end().status == 0)
@@ -101,10 +101,10 @@ struct StartTests {
   @Test func serialPortsThatLeadNowhereAreNamed() throws {
     workplace.writeZeros("file", count: 0)
     let mistakes = [
-      Mistake(
-        "run", "--serial", "unix,path=socket", "kernel", says: "serial port ttyS0: nothing receives at the socket \"socket\"", "start first"
+      Mistake.ofKernel(
+        "--serial", "unix,path=socket", "kernel", says: "serial port ttyS0: nothing receives at the socket \"socket\"", "start first"
       ),
-      Mistake("run", "--serial", "unix,path=file,num=2", "kernel", says: "serial port ttyS1: nothing receives at the socket \"file\""),
+      Mistake.ofKernel("--serial", "unix,path=file,num=2", "kernel", says: "serial port ttyS1: nothing receives at the socket \"file\""),
     ]
     for mistake in mistakes { try mistake.expect(status: 1, in: workplace) }
   }
@@ -114,7 +114,37 @@ struct StartTests {
   func aKVMThatThisUserMayNotOpenIsNamed() throws {
     try Mistake("run", "--bios", "firmware", says: "/dev/kvm may not be opened by this user: join its group").expect(
       status: 1, in: workplace, launcher: OtherUser.launcher)
+    try Mistake("run", "kernel", says: "/dev/kvm may not be opened by this user: join its group").expect(
+      status: 1, in: workplace, launcher: OtherUser.launcher)
   }
+}
+
+extension Mistake {
+  /// One in starting a kernel, which a para-virtual KVM would not start at all.
+  fileprivate static func ofKernel(_ words: String..., says parts: String...) -> Mistake {
+    Mistake(words: ["run", "--allow-paravirtual-kvm"] + words, parts: parts)
+  }
+}
+
+/// Where KVM is para-virtual, a kernel gets that far.
+@Suite(.enabled(if: Crosvm.hasKVM && Host.isParavirtual, "needs a usable /dev/kvm without hardware virtualization"))
+struct ParavirtualKVMTests {
+  @Test func aStockKernelIsRefused() throws {
+    let workplace = Workplace()
+    workplace.write("kernel", ELFFile().bytes)
+    try Mistake("run", "kernel", says: "this host has no hardware virtualization", "tools/lab", "--allow-paravirtual-kvm").expect(
+      status: 1, in: workplace)
+  }
+}
+
+/// The machine that the tests run on.
+private enum Host {
+  static let isParavirtual: Bool = {
+    let file = unsafe open("/proc/cpuinfo", O_RDONLY | O_CLOEXEC)
+    defer { close(file) }
+    let words = String(decoding: contents(file), as: UTF8.self).split { $0 == " " || $0 == "\n" }
+    return !words.contains("svm") && !words.contains("vmx")
+  }()
 }
 
 /// Where there is no /dev/kvm to open, that is what is said.
@@ -124,6 +154,8 @@ struct NoKVMTests {
     let workplace = Workplace()
     workplace.write("firmware", Firmware.resets)
     try Mistake("run", "--bios", "firmware", says: "/dev/kvm does not exist: load the kvm module").expect(status: 1, in: workplace)
+    workplace.write("kernel", ELFFile().bytes)
+    try Mistake("run", "kernel", says: "/dev/kvm does not exist: load the kvm module").expect(status: 1, in: workplace)
   }
 }
 
