@@ -58,7 +58,9 @@ import Testing
     _ = try RawImage(path: path, options: options(locked: false))
     #expect(writer?.size == 4096)
     writer = nil
-    let readers = [try RawImage(path: path, options: options(readOnly: true)), try RawImage(path: path, options: options(readOnly: true))]
+    let readers = [
+      try imageWhenFree(path: path, options: options(readOnly: true)), try RawImage(path: path, options: options(readOnly: true)),
+    ]
     #expect(throws: DiskError.inUse(path, writing: true)) { try RawImage(path: path) }
     #expect(readers.count == 2)
   }
