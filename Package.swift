@@ -100,6 +100,8 @@ let package = Package(
       of: ["BlockDevice", "BlockTesting", "DiskImage", "GuestMemory", "Platform", "Virtio", "VirtioTesting"]),
     tests("DiskImageTests", of: ["CLinux", "DiskImage", "Platform"]),
     tests("CrosvmTests", of: ["crosvm", "CommandLine", "Machine", "BlockDevice", "PlatformDevices", log]),
+    // The executable as a whole, started as a user does.
+    tests("UsageTests", of: ["crosvm"]),
     tests("ConfigurationTests", of: ["Machine", "BlockDevice", "PlatformDevices"]),
     tests("MachineTests", of: ["Machine", "CLinux", "Platform"]),
     tests("PCITests", of: ["PCI", "Bus", "Interrupts", "Platform"]),

@@ -20,9 +20,9 @@ public enum BootError: Error, Equatable, Sendable, CustomStringConvertible {
   /// The message for the user.
   public var description: String {
     switch self {
-    case .kernel(let file, let problem): "kernel \(file): \(problem)"
-    case .initramfs(let file, let problem): "initramfs \(file): \(problem)"
-    case .firmware(let file, let problem): "firmware \(file): \(problem)"
+    case .kernel(let file, let problem): "the kernel \(file.debugDescription) \(problem)"
+    case .initramfs(let file, let problem): "the initramfs \(file.debugDescription) \(problem)"
+    case .firmware(let file, let problem): "the firmware \(file.debugDescription) \(problem)"
     case .commandLine(let problem): "kernel command line: \(problem)"
     case .addressMap(let problem): "memory: \(problem)"
     case .tables(let problem): "machine description: \(problem)"

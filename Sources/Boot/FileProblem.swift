@@ -16,11 +16,11 @@ public enum FileProblem: Error, Equatable, Sendable, CustomStringConvertible {
   /// The message for the user.
   public var description: String {
     switch self {
-    case .empty: "is empty"
+    case .empty: "is empty; copy it again"
     case .directory: "is a directory; give a file"
     case .notRegular: "is not a regular file; copy it into one first"
     case .shrank: "became shorter while it was read; start again when nobody writes it"
-    case .system(let error): error.description
+    case .system(let error): "cannot be read: \(error)"
     }
   }
 }

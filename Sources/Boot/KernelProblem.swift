@@ -38,7 +38,7 @@ public enum KernelProblem: Error, Equatable, Sendable, CustomStringConvertible {
       "speaks boot protocol \(version >> 8).\(version & 0xff); the 64-bit entry needs 2.12 (Linux 3.8) or newer"
     case .no64BitEntry: "has no 64-bit entry point (XLF_KERNEL_64 is clear); give a kernel built for x86-64"
     case .badField(let name, let value, let expected): "is damaged: \(name) is \(hex(value)), expected \(expected)"
-    case .segment(let index, let problem): "program header \(index): \(problem)"
+    case .segment(let index, let problem): "cannot be loaded: program header \(index): \(problem)"
     case .doesNotFit(let start, let end, let ramEnd):
       "needs memory from \(hex(start)) to \(hex(end)), and RAM below 4 GiB ends at \(hex(ramEnd)); give the guest more memory"
     case .badEntry(let entry): "starts at \(hex(entry)), where nothing is loaded; give a kernel that starts at a physical address"

@@ -28,23 +28,25 @@ public enum DiskError: Error, Equatable, Sendable, CustomStringConvertible {
   /// One line: what is wrong, with the value, and what to do.
   public var description: String {
     switch self {
-    case .missing(let path): "disk image \(path) does not exist"
-    case .refused(let path, true): "disk image \(path) may not be written by this user; change its permissions or open it read-only"
-    case .refused(let path, false): "disk image \(path) may not be read by this user"
-    case .directory(let path): "disk image \(path) is a directory"
-    case .notADisk(let path): "disk image \(path) is neither a regular file nor a block device"
-    case .empty(let path): "disk image \(path) is empty"
+    case .missing(let path): "the disk image \(path.debugDescription) does not exist; check the path"
+    case .refused(let path, true):
+      "the disk image \(path.debugDescription) may not be written by this user; change its permissions or open it read-only"
+    case .refused(let path, false): "the disk image \(path.debugDescription) may not be read by this user; change its permissions"
+    case .directory(let path): "the disk image \(path.debugDescription) is a directory; give the path of a file"
+    case .notADisk(let path): "the disk image \(path.debugDescription) is neither a regular file nor a block device; give one of them"
+    case .empty(let path): "the disk image \(path.debugDescription) is empty; give it a size, as with truncate -s 1G"
     case .ragged(let path, let size, let blockSize):
-      "disk image \(path) has \(size) bytes, which is not a multiple of \(blockSize); extend it to "
+      "the disk image \(path.debugDescription) has \(size) bytes, which is not a multiple of \(blockSize); extend it to "
         + "\((size / UInt64(blockSize) + 1) * UInt64(blockSize)) bytes"
     case .inUse(let path, true):
-      "disk image \(path) is used by another process or disk; end that first, or give lock=false if both are made to share it"
+      "the disk image \(path.debugDescription) is used by another process or disk; end that first, or give lock=false if both are made to share it"
     case .inUse(let path, false):
-      "disk image \(path) is written by another process or disk; end that first, or give lock=false if both are made to share it"
-    case .cannotLock(let path, let error): "disk image \(path) cannot be locked (\(error.reason)); give lock=false to use it unlocked"
-    case .cannotBypassCache(let path): "disk image \(path) is on a file system without direct I/O; leave out direct"
+      "the disk image \(path.debugDescription) is written by another process or disk; end that first, or give lock=false if both are made to share it"
+    case .cannotLock(let path, let error):
+      "the disk image \(path.debugDescription) cannot be locked (\(error.reason)); give lock=false to use it unlocked"
+    case .cannotBypassCache(let path): "the disk image \(path.debugDescription) is on a file system without direct I/O; leave out direct"
     case .badDescriptor(let path, let writing):
-      "\(path) is not a descriptor open for \(writing ? "reading and writing" : "reading") in this process"
+      "\(path.debugDescription) is not a descriptor open for \(writing ? "reading and writing" : "reading") in this process"
     case .system(let error): error.description
     }
   }

@@ -33,7 +33,6 @@ public final class Machine: Sendable {
   /// - Throws: `ConfigurationError`, `KVMError`, `BootError` and the devices' errors, each with a message for the user.
   public init(_ configuration: VMConfiguration, logger: Logger) throws {
     try configuration.validate()
-    try Machine.checkHost(for: configuration)
     self.configuration = configuration
     self.logger = logger
     // Before any thread exists, so that none of them dies of a signal that is ours to handle.
@@ -43,10 +42,11 @@ public final class Machine: Sendable {
 
     // The interrupt controllers come first: the kernel then takes its time, during which all else is prepared (see ARCHITECTURE.md).
     let system = try KVMSystem()
+    try Machine.checkHost(for: configuration)
     let board = try Board(system: system, configuration: configuration, control: control, loop: loop, logger: logger)
     let leaves = try system.supportedCPUID()
     let map = try X86AddressMap(ramSize: configuration.memory.size, physicalAddressBits: HostProcessor.physicalAddressBits(leaves))
-    memory = try GuestMemory(regions: map.ramRegions)
+    memory = try Machine.makeMemory(map, size: configuration.memory.size)
     devices = try DeviceSet(configuration: configuration, board: board, map: map, memory: memory, logger: logger)
     guest = try GuestLoader(configuration: configuration, board: devices.description, map: map, memory: memory).load()
 
@@ -67,6 +67,13 @@ public final class Machine: Sendable {
   private static func checkHost(for configuration: VMConfiguration) throws {
     guard case .kernel = configuration.boot, !configuration.allowsParavirtualHost else { return }
     guard HostProcessor.hasVirtualization() else { throw MachineError.paravirtualHost }
+  }
+
+  private static func makeMemory(_ map: X86AddressMap, size: UInt64) throws -> GuestMemory {
+    do { return try GuestMemory(regions: map.ramRegions) } catch {
+      guard case .system(let cause) = error else { throw error }
+      throw MachineError.noMemory(bytes: size, reason: cause.reason)
+    }
   }
 
   /// What lies between low RAM and 4 GiB: 0xd0000000 to 0xdfffffff, and 0xe0000000 to 0xffffffff.

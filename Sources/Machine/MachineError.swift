@@ -8,6 +8,10 @@ public enum MachineError: Error, Equatable, Sendable, CustomStringConvertible {
   case tooManyProcessors(requested: Int, limit: Int)
   /// The host has no hardware virtualization, and a kernel is to be started that was not said to do without.
   case paravirtualHost
+  /// What is behind a serial port cannot be opened.
+  case serialOutput(port: String, String)
+  /// This host does not give that many bytes for the guest's memory.
+  case noMemory(bytes: UInt64, reason: String)
   /// Something that must exist for the machine does not work; what and why in words.
   case cannotStart(String)
 
@@ -19,6 +23,9 @@ public enum MachineError: Error, Equatable, Sendable, CustomStringConvertible {
     case .paravirtualHost:
       "this host has no hardware virtualization (no svm or vmx in /proc/cpuinfo), only a para-virtual KVM on which a stock kernel does not"
         + " boot; run it in the software host (tools/lab -- crosvm run ...), or add --allow-paravirtual-kvm if the kernel was built for it"
+    case .serialOutput(let port, let reason): "serial port \(port): \(reason)"
+    case .noMemory(let bytes, let reason):
+      "this host does not give \(bytes >> 20) MiB for the guest's memory: \(reason); give the guest less with --mem, or free some"
     case .cannotStart(let reason): reason
     }
   }

@@ -39,12 +39,27 @@ final class SerialPorts: Sendable {
   private static func open(_ port: SerialConfiguration, tag: String, logger: Logger) throws -> any ByteOutput {
     let name = port.guestName
     let report: BufferedOutput.ErrorHandler = { logger.warning("\(name): \($0); what the guest writes there is lost from now on") }
-    return switch port.backend {
-    case .sink: NullOutput()
-    case .standardOutput: try BufferedOutput.standardOutput(onError: report)
-    case .file(let path): try BufferedOutput.file(path, onError: report)
-    case .unixSocket(let path): try BufferedOutput.datagramSocket(path, onError: report)
-    case .syslog: try BufferedOutput.systemLog(try SystemLog(tag: tag), onError: report)
+    do throws(SystemError) {
+      return switch port.backend {
+      case .sink: NullOutput()
+      case .standardOutput: try BufferedOutput.standardOutput(onError: report)
+      case .file(let path): try BufferedOutput.file(path, onError: report)
+      case .unixSocket(let path): try BufferedOutput.datagramSocket(path, onError: report)
+      case .syslog: try BufferedOutput.systemLog(try SystemLog(tag: tag), onError: report)
+      }
+    } catch {
+      throw MachineError.serialOutput(port: name, explain(error, port.backend))
+    }
+  }
+
+  /// What cannot be opened, why, and what to do.
+  private static func explain(_ error: SystemError, _ backend: SerialConfiguration.Backend) -> String {
+    switch backend {
+    case .sink, .standardOutput: error.description
+    case .file(let path): "the file \(path.debugDescription) cannot be opened: \(error.reason); give the path of one that can be written"
+    case .unixSocket(let path):
+      "nothing receives at the socket \(path.debugDescription): \(error.reason); start first what listens there, with a datagram socket"
+    case .syslog: "the system log cannot be reached: \(error.reason); start a log daemon, or give another type"
     }
   }
 

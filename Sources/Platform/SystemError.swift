@@ -24,7 +24,12 @@ public struct SystemError: Error, Equatable, Sendable, CustomStringConvertible {
   public var reason: String { unsafe String(cString: strerror(code)) }
 
   /// The failure in words, with the values and, where there is one, the remedy.
-  public var description: String { "\(operation): \(reason)" }
+  public var description: String {
+    switch code {
+    case EMFILE: "\(operation): \(reason); let this process have more (ulimit -n)"
+    default: "\(operation): \(reason)"
+    }
+  }
 }
 
 /// Repeats a call while a signal interrupts it, and returns its result when that is not negative.

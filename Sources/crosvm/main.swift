@@ -1,3 +1,4 @@
 import Glibc
 
+StandardStreams.occupyClosed()
 exit(Crosvm.main(CommandLine.arguments))

@@ -41,7 +41,12 @@ import Virtio
 
   @Test("Images that cannot be this disk are refused with a remedy") func refusedImages() throws {
     let file = try ImageFile(size: 512 * 9)
-    #expect(throws: DiskError.ragged(file.path, size: 4608, blockSize: 4096)) { try file.device { $0.blockSize = 4096 } }
+    #expect(throws: DiskError.ragged(file.path, size: 4608, blockSize: 4096)) {
+      try file.device {
+        $0.blockSize = 4096
+        $0.isLocked = false
+      }
+    }
     #expect(throws: BlockConfigurationError.self) { try file.device { $0.blockSize = 1024 } }
     let device = try file.device()
     #expect(throws: DiskError.inUse(file.path, writing: true)) { try file.device() }

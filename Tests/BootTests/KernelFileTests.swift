@@ -59,7 +59,7 @@ struct KernelFileTests {
   @Test("messages name the file, the value and the remedy")
   func messages() {
     func message(_ problem: KernelProblem) -> String { BootError.kernel(file: "/boot/k", problem).description }
-    #expect(message(.file(.empty)) == "kernel /boot/k: is empty; give a bzImage or an ELF vmlinux")
+    #expect(message(.file(.empty)) == "the kernel \"/boot/k\" is empty; give a bzImage or an ELF vmlinux")
     #expect(message(.oldProtocol(version: 0x20b)).contains("2.11"))
     #expect(message(.doesNotFit(start: 0x100_0000, end: 0x400_0000, ramEnd: 0x200_0000)).contains("0x2000000; give the guest more memory"))
     #expect(message(.segment(3, .wraps(address: 1, size: .max))).contains("program header 3: 18446744073709551615 bytes at 0x1"))

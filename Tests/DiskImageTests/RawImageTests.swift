@@ -22,7 +22,7 @@ import Testing
 
   @Test("A missing file is named") func missing() {
     #expect(throws: DiskError.missing("/nonexistent/disk")) { try RawImage(path: "/nonexistent/disk") }
-    #expect(DiskError.missing("/x").description == "disk image /x does not exist")
+    #expect(DiskError.missing("/x").description == "the disk image \"/x\" does not exist; check the path")
   }
 
   @Test("A directory is no disk, to read or to write", arguments: [true, false])
@@ -58,7 +58,9 @@ import Testing
     _ = try RawImage(path: path, options: options(locked: false))
     #expect(writer?.size == 4096)
     writer = nil
-    let readers = [try RawImage(path: path, options: options(readOnly: true)), try RawImage(path: path, options: options(readOnly: true))]
+    let readers = [
+      try imageWhenFree(path: path, options: options(readOnly: true)), try RawImage(path: path, options: options(readOnly: true)),
+    ]
     #expect(throws: DiskError.inUse(path, writing: true)) { try RawImage(path: path) }
     #expect(readers.count == 2)
   }

@@ -73,6 +73,16 @@ extension DiskChannel {
   }
 }
 
+/// Opens an image that was in use until now.
+///
+/// A program that another test starts has a copy of every descriptor until it becomes that program, and the copy holds the lock.
+func imageWhenFree(path: String, options: RawImage.Options) throws -> RawImage {
+  for _ in 0..<10_000 {
+    do { return try RawImage(path: path, options: options) } catch DiskError.inUse { usleep(1000) }
+  }
+  return try RawImage(path: path, options: options)
+}
+
 /// The ways to an image: through io_uring on a disk and in memory, past the page cache, and by plain system calls.
 enum Way: CaseIterable, CustomTestStringConvertible {
   case ring, ringInMemory, direct, inline
@@ -84,6 +94,8 @@ enum Way: CaseIterable, CustomTestStringConvertible {
     var options = RawImage.Options()
     options.isDirect = self == .direct
     options.isReadOnly = readOnly
+    // A lock may outlive its image for a moment: see `imageWhenFree`.
+    options.isLocked = false
     let image = try RawImage(path: path, options: options)
     let channel: any DiskChannel =
       self == .inline ? try InlineChannel(disk: image, depth: depth, buffers: nil) : try image.makeChannel(depth: depth, buffers: nil)

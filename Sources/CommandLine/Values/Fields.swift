@@ -145,8 +145,8 @@ public struct Fields: Sendable {
     }
     let names = table.fields.map(\.name)
     let hint = suggestion(for: hyphenated(key), among: names).map { "did you mean \($0)? " } ?? ""
-    return ValueError(
-      "\(quoted(key)) is not a known key", at: position, remedy: "\(hint)known are \(alternatives(names, conjunction: "and"))")
+    let known = "known \(names.count == 1 ? "is" : "are") \(alternatives(names, conjunction: "and"))"
+    return ValueError("\(quoted(key)) is not a known key", at: position, remedy: hint + known)
   }
 }
 

@@ -79,7 +79,7 @@ public enum ConfigurationError: Error, Equatable, CustomStringConvertible {
   /// One line: what is wrong, with the value, and what to do.
   public var description: String {
     switch self {
-    case .file(let role, let path, let problem): "the \(role.rawValue) \(path.debugDescription) \(problem)"
+    case .file(let role, let path, let problem): "the \(role.rawValue) \(path.debugDescription) \(problem.text(for: role))"
     case .kernelParameters(let text): "the kernel parameters \(text.debugDescription) have a line end or a zero; give them as one line"
     case .cpuCount(let count): "\(count) CPUs are not possible; give 1 to \(CPUConfiguration.counts.upperBound)"
     case .affinityOfMissingCPU(let cpu, let count):
@@ -109,17 +109,19 @@ public enum ConfigurationError: Error, Equatable, CustomStringConvertible {
   }
 }
 
-extension ConfigurationError.FileProblem: CustomStringConvertible {
+extension ConfigurationError.FileProblem {
   /// The rest of a sentence that begins with the file: what is wrong and what to do.
-  public var description: String {
+  fileprivate func text(for role: ConfigurationError.FileRole) -> String {
     switch self {
     case .emptyPath: "has an empty path; give the path of a file"
     case .missing: "does not exist; check the path"
     case .missingDirectory: "lies in a directory that does not exist; create it or check the path"
     case .directory: "is a directory; give the path of a file"
-    case .unsuitable: "is of a kind that cannot be used; give a regular file or, for a disk, a block device"
+    case .unsuitable where role == .disk: "is neither a regular file nor a block device; give one of them"
+    case .unsuitable: "is not a regular file; give the path of one, or copy into one what can be read from it"
     case .unreadable: "cannot be read; change its permissions or run as another user"
-    case .unwritable: "cannot be written; change its permissions or make it read-only"
+    case .unwritable where role == .disk: "cannot be written; change its permissions or let the guest only read it (ro, --disk)"
+    case .unwritable: "cannot be written; change its permissions or give another path"
     case .unreachable(let number): "cannot be looked up: \(systemErrorText(number)); check the path"
     }
   }
