@@ -51,11 +51,17 @@ let bootTests: [GuestTest] = [
 /// Writes a copy of a kernel whose ELF header names the address of its PVH note (a Xen note of type 18) as the entry.
 private func makePVHKernel(from source: String, at path: String) throws {
   var bytes = try Child.readBytes(source)
-  let note: [UInt8] = [4, 0, 0, 0, 4, 0, 0, 0, 18, 0, 0, 0, 0x58, 0x65, 0x6e, 0]
-  guard let start = bytes.indices.first(where: { bytes[$0] == 4 && bytes[$0...].starts(with: note) }) else {
+  func number(_ offset: Int, _ count: Int) -> Int { bytes[offset..<offset + count].reversed().reduce(0) { $0 << 8 | Int($1) } }
+  // Elf64_Ehdr: program headers at 32, their number at 56. Elf64_Phdr, 56 bytes: type at 0 (4: notes), file offset at 8, size at 32.
+  let notes = (0..<number(56, 2)).map { number(32, 8) + 56 * $0 }.filter { number($0, 4) == 4 }.map {
+    number($0 + 8, 8)..<number($0 + 8, 8) + number($0 + 32, 8)
+  }
+  // An owner of 4 bytes, a value of 8, type 18, "Xen".
+  let header: [UInt8] = [4, 0, 0, 0, 8, 0, 0, 0, 18, 0, 0, 0, 0x58, 0x65, 0x6e, 0]
+  guard let note = notes.joined().first(where: { bytes[$0...].starts(with: header) }) else {
     throw Disappointment(description: "expected a PVH note in \(source)")
   }
-  let entry = bytes[(start + note.count)..<(start + note.count + 4)]
-  bytes.replaceSubrange(24..<32, with: Array(entry) + [0, 0, 0, 0])
+  let value = note + header.count
+  bytes.replaceSubrange(24..<32, with: Array(bytes[value..<value + 8]))
   try Child.write(bytes, to: path)
 }
