@@ -115,6 +115,8 @@ public final class Machine: Sendable {
       let affinity = configuration.cpus.affinity?[processor.identifier].map { $0.sorted() } ?? []
       threads.append(try ProcessorThread(processor: processor, affinity: affinity, surroundings: surroundings))
     }
+    // Not for firmware images: small ones end before this would have paid.
+    if case .kernel = configuration.boot { ProgramText.release() }
     try loop.run()
     return control.outcome ?? .stopped
   }
