@@ -19,8 +19,7 @@ struct KernelInterruptWiring: InterruptWiring {
   let logger: Logger
 
   func connect(_ interrupt: EdgeInterrupt, line: UInt32) {
-    let trigger = interrupt.trigger.number
-    attachAtFirstSignal(interrupt.onFirstSignal, line: line, trigger: trigger, resample: nil)
+    attachAtFirstSignal(interrupt.onFirstSignal, line: line, trigger: interrupt.trigger.number, resample: nil)
   }
 
   func connect(_ interrupt: LevelInterrupt, line: UInt32) {

@@ -11,14 +11,15 @@ public enum ProgramText {
     let headers = UInt(getauxval(UInt(AT_PHDR)))
     let pageMask = UInt(getpagesize()) - 1
     guard let first = unsafe UnsafePointer<Elf64_Phdr>(bitPattern: headers) else { return }
-    // The kernel says where they are: right behind the ELF header, in the program's first page, and how many.
-    let base = headers & ~pageMask
-    for index in 0..<Int(getauxval(UInt(AT_PHNUM))) {
-      let segment = unsafe first[index]
-      // Loaded, executable, and not writable: its pages are those of the file, and are read again from there.
-      guard segment.p_type == PT_LOAD, segment.p_flags == PF_R | PF_X else { continue }
-      let start = (base &+ UInt(segment.p_vaddr)) & ~pageMask
-      let end = (base &+ UInt(segment.p_vaddr) &+ UInt(segment.p_memsz) &+ pageMask) & ~pageMask
+    let segments = (0..<Int(getauxval(UInt(AT_PHNUM)))).map { unsafe first[$0] }.filter { $0.p_type == PT_LOAD }
+    // The headers are in the program's first page, behind the ELF header; where that page was linked to tells how far all was moved, which
+    // is nowhere for a program that is not position-independent.
+    guard let start = segments.first(where: { $0.p_offset == 0 }) else { return }
+    let shift = (headers & ~pageMask) &- UInt(start.p_vaddr)
+    // Executable and not writable: the pages are those of the file, and are read again from there. (A debugger's breakpoints go.)
+    for segment in segments where segment.p_flags == PF_R | PF_X {
+      let start = (shift &+ UInt(segment.p_vaddr)) & ~pageMask
+      let end = (shift &+ UInt(segment.p_vaddr) &+ UInt(segment.p_memsz) &+ pageMask) & ~pageMask
       _ = unsafe madvise(UnsafeMutableRawPointer(bitPattern: start), Int(end - start), MADV_DONTNEED)
     }
   }
