@@ -37,8 +37,8 @@ final class BlockService {
   private var free: [Int]
   /// Whether the driver will ring when it makes something available.
   private var isArmed = false
-  /// Whether requests were given back since the driver was last told.
-  private var hasAnswered = false
+  /// What was given back since the driver was last told.
+  private var hold = InterruptHold()
   private var failures = 0
 
   init(queue: VirtQueue, memory: GuestMemory, shared: Shared, command: WorkerCommand) throws {
@@ -59,13 +59,7 @@ final class BlockService {
   func run() {
     do {
       try channel.start()
-      while true {
-        answerEnded()
-        let command = command.current
-        if command == .abandon || command == .drain && free.count == slots.count { break }
-        if command == .serve, !isArmed { takeRequests() }
-        try channel.wait(mayBlock: !hasAnswered)
-      }
+      while try serveOnce() {}
     } catch {
       shared.logger.error("disk stopped: \(error)")
       queue.fail("the host failed: \(error)")
@@ -73,26 +67,62 @@ final class BlockService {
     channel.end()
   }
 
+  /// Goes round once: answers what has ended, begins what is there, interrupts, sleeps.
+  ///
+  /// - Returns: Whether to go on.
+  private func serveOnce() throws -> Bool {
+    answerEnded()
+    let command = command.current
+    if command == .abandon || command == .drain && free.count == slots.count {
+      interrupt()
+      return false
+    }
+    if !hold.mayHold { interrupt() }
+    // Answers that wait are a reason to look, too: there may be company for them.
+    if command == .serve, !isArmed || hold.hasAnswers, try !catchUp() { return true }
+    interrupt()
+    try channel.wait(mayBlock: true)
+    return true
+  }
+
   // MARK: Requests
 
-  /// Begins all requests that are available, and asks for a doorbell when there are no more.
-  private func takeRequests() {
+  /// Begins all requests that are available, and asks for a doorbell when there are no more and all answers are given.
+  ///
+  /// - Returns: Whether there is nothing left to do but to wait.
+  private func catchUp() throws -> Bool {
+    isArmed = false
     do {
       queue.disableNotifications()
-      repeat {
-        while let slot = free.last, try queue.next(into: &chains[slot]) {
-          free.removeLast()
-          begin(slot)
-        }
-        // What has ended already comes first: its end brings us back here, without a doorbell.
-        if free.isEmpty || channel.hasEnded || hasAnswered { return }
-      } while try queue.enableNotifications()
-      isArmed = true
-    } catch {
+      let begun = try beginRequests()
+      // What has ended at once comes first: its end brings us back here, without a doorbell.
+      if channel.hasEnded { return false }
+      if begun, channel.endsSoon || hold.mayHold {
+        try channel.wait(mayBlock: false)
+        return false
+      }
+      if hold.mayHold, hold.linger({ queue.hasNext }) { return false }
+      interrupt()
+      if free.isEmpty { return true }
+      isArmed = try !queue.enableNotifications()
+      return isArmed
+    } catch let error as QueueError {
       // Nothing comes from this queue any more; what is under way is answered.
       queue.fail(error)
       isArmed = true
+      return true
     }
+  }
+
+  /// Begins requests while there are any; returns whether there were.
+  private func beginRequests() throws(QueueError) -> Bool {
+    var found = false
+    while let slot = free.last, try queue.next(into: &chains[slot]) {
+      free.removeLast()
+      begin(slot)
+      found = true
+    }
+    return found
   }
 
   private func begin(_ slot: Int) {
@@ -155,7 +185,7 @@ final class BlockService {
 
   // MARK: Answers
 
-  /// Answers all requests that the disk has ended, and interrupts the driver once for all of them.
+  /// Answers all requests that the disk has ended.
   private func answerEnded() {
     while let event = channel.next() {
       switch event {
@@ -163,10 +193,13 @@ final class BlockService {
       case .woken: isArmed = false
       }
     }
-    if hasAnswered {
-      hasAnswered = false
-      queue.notify()
-    }
+  }
+
+  /// Interrupts the driver once for all answers since the last time.
+  private func interrupt() {
+    guard hold.hasAnswers else { return }
+    hold.reset()
+    queue.notify()
   }
 
   private func end(_ slot: Int, code: Int32) {
@@ -199,7 +232,7 @@ final class BlockService {
 
   private func release(_ slot: Int, written: UInt32) {
     queue.complete(chains[slot].id, written: written)
-    hasAnswered = true
+    hold.add(bytes: chains[slot].readableBytes + chains[slot].writableBytes)
     free.append(slot)
   }
 }

@@ -76,6 +76,10 @@ public protocol DiskChannel: AnyObject {
   /// Whether an operation has ended already, so that `next` reports it without a `wait`. False does not mean that none has.
   var hasEnded: Bool { get }
 
+  /// Whether many operations end when they are handed to the kernel (they find their data in the page cache): a `wait` that does not
+  /// block then reports them, and is worth its price.
+  var endsSoon: Bool { get }
+
   /// The next event that is known, or nil: then `wait`.
   func next() -> DiskEvent?
 

@@ -77,6 +77,9 @@ public final class InlineChannel: DiskChannel {
   /// Whether an operation has ended that `next` has not reported.
   public var hasEnded: Bool { ended.count > 0 }
 
+  /// All operations end when they are begun.
+  public var endsSoon: Bool { true }
+
   /// The next event that is known.
   public func next() -> DiskEvent? {
     if let event = ended.takeFirst() { return event }

@@ -15,6 +15,14 @@ extension RawImage: SynchronousDisk {
     }
   }
 
+  /// Writes what can be written without waiting for the disk or for memory (RWF_NOWAIT).
+  ///
+  /// - Returns: How many bytes were written, or a negated `errno`: `EOPNOTSUPP` where the file system cannot do that.
+  @unsafe func writeWithoutWaiting(vectors: BufferVectors, offset: UInt64) -> Int {
+    let done = unsafe pwritev2(number, vectors.first, Int32(vectors.count), Int(offset), Int32(clinux_RWF_NOWAIT))
+    return done >= 0 ? done : -Int(errno)
+  }
+
   /// Reads or writes a list of buffers that are not aligned for direct I/O, by way of memory that is, in pieces of its size.
   ///
   /// - Returns: Zero or an `errno`.

@@ -4,7 +4,8 @@ internal import Platform
 
 /// A way to a raw image through io_uring: one system call hands over all that was begun, and waits.
 ///
-/// Copies from and to host memory (an image on tmpfs) are done at once: the kernel would only pass them to a helper thread.
+/// What the kernel would only pass to a helper thread is done at once: copies from and to host memory (an image on tmpfs), and small writes
+/// to the page cache where the file system has no asynchronous way for them (ext4, among others). For large ones the helper is welcome.
 final class RingChannel: DiskChannel {
   let image: RawImage
   let ring: IOUring
@@ -15,6 +16,8 @@ final class RingChannel: DiskChannel {
   /// What the file system turned out not to know, so that it is asked once.
   var lacksPunchHole = false
   var lacksZeroRange = false
+  /// Whether the kernel would pass writes to the page cache to a thread of its own; unknown before the first.
+  private var writesBlock: Bool?
   /// Zeroes to write, and memory for what is not aligned; made when first needed.
   var zeroes: MemoryMapping?
   private var bounce: MemoryMapping?
@@ -22,6 +25,8 @@ final class RingChannel: DiskChannel {
   /// Completions with this bit tell of a watched descriptor; those below it of a slot.
   private static let watchToken: UInt64 = 1 << 32
   private static let bounceSize = 1 << 20
+  /// Up to here a copy takes less time than waking a helper thread.
+  private static let smallWrite: UInt64 = 64 << 10
 
   init(image: RawImage, depth: Int, buffers: (any AnyObject & Sendable)?) throws(DiskError) {
     self.image = image
@@ -66,6 +71,8 @@ final class RingChannel: DiskChannel {
           ended.append(slot: slot, code: table.transferAll(slot, isWrite: isWrite, disk: image))
         } else if image.bufferAlignment > 1, !table.buffersAreAligned(slot, to: image.bufferAlignment) {
           ended.append(slot: slot, code: try transferUnaligned(slot, isWrite: isWrite))
+        } else if isWrite, !isDurable, !image.options.isDirect, count <= RingChannel.smallWrite, blocksOnWrite(slot) {
+          ended.append(slot: slot, code: table.transferAll(slot, isWrite: true, disk: image))
         } else {
           try queueTransfer(slot, isWrite: isWrite)
         }
@@ -84,7 +91,18 @@ final class RingChannel: DiskChannel {
       isWrite: isWrite, vectors: table.vectors(slot), offset: transfer.offset, isDurable: transfer.isDurable, through: memory)
   }
 
+  /// Whether a write to the page cache has no other way than to wait for it, in this thread or in one of the kernel's.
+  private func blocksOnWrite(_ slot: Int) -> Bool {
+    if let writesBlock { return writesBlock }
+    // Written twice where it is not refused, with the same bytes or, where the guest changes them meanwhile, with newer ones.
+    let result = unsafe image.writeWithoutWaiting(vectors: table.vectors(slot), offset: table.transfers[slot].offset)
+    writesBlock = result == -Int(EOPNOTSUPP)
+    return result == -Int(EOPNOTSUPP)
+  }
+
   var hasEnded: Bool { ended.count > 0 }
+
+  var endsSoon: Bool { !image.options.isDirect }
 
   func next() -> DiskEvent? {
     if let event = ended.takeFirst() { return event }

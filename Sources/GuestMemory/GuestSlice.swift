@@ -144,3 +144,6 @@ internal import Platform
 
 /// Orders all memory accesses before it against all after it, as seen by the guest's processors too.
 public func fullMemoryFence() { clinux_fence_full() }
+
+/// Tells the processor that a loop waits for memory to change: it saves power, and leaves the core to its other thread.
+public func pauseBetweenLooks() { clinux_pause() }

@@ -62,7 +62,7 @@ static const int clinux_MFD_CLOEXEC = 0x0001, clinux_MFD_ALLOW_SEALING = 0x0002;
 static const int clinux_F_ADD_SEALS = 1033, clinux_F_SEAL_SEAL = 1, clinux_F_SEAL_SHRINK = 2, clinux_F_SEAL_GROW = 4;
 static const int clinux_F_OFD_SETLK = 37;
 static const int clinux_O_DIRECT = 040000;
-static const int clinux_AT_EMPTY_PATH = 0x1000, clinux_RWF_DSYNC = RWF_DSYNC;
+static const int clinux_AT_EMPTY_PATH = 0x1000, clinux_RWF_DSYNC = RWF_DSYNC, clinux_RWF_NOWAIT = RWF_NOWAIT;
 static inline void *clinux_MAP_FAILED(void) { return MAP_FAILED; }
 static inline int clinux_SIGRTMIN(void) { return SIGRTMIN; }
 
@@ -75,6 +75,14 @@ static inline unsigned int clinux_load_acquire_32(const void *p) { return __atom
 static inline void clinux_store_release_16(void *p, unsigned short v) { __atomic_store_n((unsigned short *)p, v, __ATOMIC_RELEASE); }
 static inline void clinux_store_release_32(void *p, unsigned int v) { __atomic_store_n((unsigned int *)p, v, __ATOMIC_RELEASE); }
 static inline void clinux_fence_full(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
+// Tells the processor that a loop waits for memory to change.
+static inline void clinux_pause(void) {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
 static inline unsigned char clinux_fetch_or_8(unsigned char *p, unsigned char v) { return __atomic_fetch_or(p, v, __ATOMIC_RELEASE); }
 static inline unsigned char clinux_exchange_8(unsigned char *p, unsigned char v) { return __atomic_exchange_n(p, v, __ATOMIC_ACQ_REL); }
 

@@ -68,6 +68,8 @@ final class PackedRing: Ring {
     lastTaken = nil
   }
 
+  var hasNext: Bool { availableFlags() != nil }
+
   func next(into chain: inout DescriptorChain) throws(QueueError) -> Bool {
     guard let flags = availableFlags() else { return false }
     chain.clear()

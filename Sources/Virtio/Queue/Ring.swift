@@ -6,6 +6,8 @@ protocol Ring: AnyObject {
   var state: QueueState { get }
   func restore(_ state: QueueState) throws(QueueError)
 
+  /// Whether `next` would find a chain, or a mistake of the driver's.
+  var hasNext: Bool { get }
   func next(into chain: inout DescriptorChain) throws(QueueError) -> Bool
   /// Makes the last chain taken the next one to take again; `false` when `id` is not it.
   func putBack(_ id: UInt16) -> Bool

@@ -44,6 +44,8 @@ final class SplitRing: Ring {
     lastTaken = nil
   }
 
+  var hasNext: Bool { context.driver.load16(Layout.index) != nextAvailable }
+
   func next(into chain: inout DescriptorChain) throws(QueueError) -> Bool {
     guard try hasAvailable() else { return false }
     let head = context.driver.load16(Layout.ring + 2 * Int(nextAvailable & mask))

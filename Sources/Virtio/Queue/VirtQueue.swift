@@ -43,6 +43,9 @@ public final class VirtQueue: @unchecked Sendable {
     self.interrupt = interrupt
   }
 
+  /// Whether the driver has made something available, so that `next` would not be in vain; as cheap as a read of memory.
+  public var hasNext: Bool { !isBroken && ring.hasNext }
+
   /// Takes the next available chain.
   ///
   /// - Parameter chain: Takes the buffers and keeps its storage; empty when there is none.
