@@ -1,7 +1,9 @@
 import Glibc
 
-/// The command: `guest-tests --crosvm PATH --guest DIR --scratch DIR --golden DIR [--filter TEXT] [--jobs N] [--list]`.
+/// The command: `guest-tests --crosvm PATH --guest DIR --scratch DIR --golden DIR [--filter TEXT] [--exclude TEXT] [--jobs N] [--list]`.
 enum GuestTestCommand {
+  private static let options = ["--crosvm", "--guest", "--scratch", "--golden", "--filter", "--exclude", "--jobs"]
+
   static func main() {
     var values: [String: String] = [:]
     var arguments = CommandLine.arguments.dropFirst()
@@ -10,7 +12,7 @@ enum GuestTestCommand {
         for test in allTests { print(test.name) }
         exit(0)
       }
-      guard ["--crosvm", "--guest", "--scratch", "--golden", "--filter", "--jobs"].contains(name), let value = arguments.popFirst() else {
+      guard options.contains(name), let value = arguments.popFirst() else {
         usage("unknown or incomplete option \(name)")
       }
       values[name] = value
@@ -19,8 +21,10 @@ enum GuestTestCommand {
       usage("--crosvm, --guest and --golden are needed")
     }
     let environment = TestEnvironment(crosvm: crosvm, guestFolder: guest, scratch: values["--scratch"] ?? "/tmp", golden: golden)
-    let tests = allTests.filter { values["--filter"].map($0.name.contains) ?? true }
-    guard !tests.isEmpty else { usage("no test's name contains \(values["--filter"] ?? "")") }
+    let tests = allTests.filter { test in
+      values["--filter"].map(test.name.contains) != false && values["--exclude"].map(test.name.contains) != true
+    }
+    guard !tests.isEmpty else { usage("no test is left") }
     exit(TestRunner.run(tests, in: environment, workers: values["--jobs"].flatMap { Int($0) } ?? 2) ? 0 : 1)
   }
 
