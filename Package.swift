@@ -73,21 +73,23 @@ let package = Package(
     module("PlatformDevices", sees: ["Bus", "Interrupts", "Platform", log]),
     // Floor 6: what a kernel needs to start.
     module("Boot", sees: ["GuestMemory", "Platform"]),
+    module("Control", sees: ["CLinux", "Platform", log]),
     // Floor 7: a configuration becomes a running machine.
     module(
       "Machine",
       sees: [
-        "BasicDevices", "BlockDevice", "Boot", "Bus", "CLinux", "DiskImage", "GuestMemory", "Interrupts", "KVM", "PCI",
+        "BasicDevices", "BlockDevice", "Boot", "Bus", "CLinux", "Control", "DiskImage", "GuestMemory", "Interrupts", "KVM", "PCI",
         "Platform", "PlatformDevices", "Virtio", log,
       ]),
     // Floor 8: the command.
-    command(sees: ["CommandLine", "Machine", "BlockDevice", "PlatformDevices", "BasicDevices", "Platform", log]),
+    command(sees: ["CommandLine", "Control", "Machine", "BlockDevice", "PlatformDevices", "BasicDevices", "Platform", log]),
     tests("BootTests", of: ["Boot", "GuestMemory", "Platform"]),
     // The guest's side of virtio, in memory: for tests and fuzzers.
     module("VirtioTesting", sees: ["Bus", "GuestMemory", "Interrupts", "PCI", "Platform", "Virtio", log]),
     tests("VirtioTests", of: ["GuestMemory", "Platform", "Virtio", "VirtioTesting"]),
     module("CommandLineTesting", sees: ["CommandLine"]),
     tests("CommandLineTests", of: ["CommandLine", "CommandLineTesting"]),
+    tests("ControlTests", of: ["CLinux", "Control", "Platform", log]),
     tests("PlatformTests", of: ["CLinux", "Platform"]),
     tests("BasicDevicesTests", of: ["BasicDevices", "GuestMemory", "Platform", "Virtio", "VirtioTesting"]),
     tests("GuestMemoryTests", of: ["GuestMemory", "Platform"]),

@@ -37,6 +37,10 @@ internal import Platform
   /// Makes the present or next `enter` return `interrupted`; callable from any thread, followed by a signal to the processor's thread.
   public func requestExit(_ requested: Bool = true) { unsafe run.pointee.immediate_exit = requested ? 1 : 0 }
 
+  /// Tells a guest with a paravirtual clock that it was held still for a while, so that its watchdogs forgive that (KVM_KVMCLOCK_CTRL).
+  /// Does nothing to others.
+  public func notePause() { _ = clinux_ioctl_value(descriptor.number, clinux_KVM_KVMCLOCK_CTRL, 0) }
+
   /// The bytes of one element of a port exit, least significant first.
   ///
   /// - Parameters:

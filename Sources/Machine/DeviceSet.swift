@@ -15,13 +15,17 @@ final class DeviceSet: Sendable {
   let description: X86Board
   private let virtioDevices: [VirtioPCIDevice]
   private let ports: SerialPorts
+  private let power: ACPIPowerManagement
+  /// How many disks there are.
+  let diskCount: Int
 
   /// Builds the devices and registers them.
   init(configuration: VMConfiguration, board: Board, map: X86AddressMap, memory: GuestMemory, logger: Logger) throws {
     let root = try Self.makeRoot(board: board, map: map)
     ports = try SerialPorts(configuration: configuration, logger: logger)
     try ports.attach(to: board)
-    try PlatformDeviceList(configuration: configuration, map: map).attach(to: board)
+    power = try PlatformDeviceList(configuration: configuration, map: map).attach(to: board)
+    diskCount = configuration.disks.count
     virtioDevices = try Self.plugIn(
       try virtioDeviceList(configuration, ports: ports, logger: logger), root: root, board: board, memory: memory, logger: logger)
     description = Self.describe(configuration, root: root, board: board)
@@ -77,6 +81,15 @@ final class DeviceSet: Sendable {
 
   /// Begins to read the standard input for the port that wants it.
   func startStreams() throws -> RunningStreams { try ports.start() }
+
+  /// Holds the devices still: requests under way are finished, and none is begun. The processors must stand.
+  func suspend() { for device in virtioDevices { device.suspend() } }
+
+  /// Ends `suspend`.
+  func resume() { for device in virtioDevices { device.resume() } }
+
+  /// Presses the power button; returns whether the guest listens.
+  func pressPowerButton() -> Bool { power.pressPowerButton() }
 
   /// Stops every device; no memory of the guest is touched afterwards.
   func stop() {

@@ -1,6 +1,7 @@
 internal import Boot
 internal import Bus
 internal import CLinux
+internal import Control
 internal import Glibc
 internal import GuestMemory
 internal import KVM
@@ -24,14 +25,17 @@ public final class Machine: Sendable {
   private let memory: GuestMemory
   private let guest: LoadedGuest
   private let logger: Logger
+  private let requests: RequestHandler
+  private let server: ControlServer?
 
   /// Makes a machine.
   ///
   /// - Parameters:
   ///   - configuration: What to make; it is validated first.
+  ///   - version: What a client of the control socket hears when it asks for the program's version.
   ///   - logger: Where the machine and its devices report.
   /// - Throws: `ConfigurationError`, `KVMError`, `BootError` and the devices' errors, each with a message for the user.
-  public init(_ configuration: VMConfiguration, logger: Logger) throws {
+  public init(_ configuration: VMConfiguration, version: String = "", logger: Logger) throws {
     try configuration.validate()
     self.configuration = configuration
     self.logger = logger
@@ -60,6 +64,14 @@ public final class Machine: Sendable {
     processors = try Machine.makeProcessors(configuration.cpus.count, of: board, limit: system.processorLimit, state, guest.entry)
     surroundings = ProcessorThread.Surroundings(
       ports: board.ports, memory: board.memoryBus, control: control, endOfInterrupt: board.endOfInterrupt, logger: logger)
+    let requests = RequestHandler(control: control, devices: devices, version: version, logger: logger)
+    self.requests = requests
+    // Last, so that whoever finds the socket finds a machine.
+    if let path = configuration.controlSocket {
+      server = try ControlServer(path: path, loop: loop, logger: logger) { requests.answer($0) }
+    } else {
+      server = nil
+    }
   }
 
   /// KVM can be there without hardware virtualization (para-virtual KVM, in some cloud machines): it runs small programs, and a stock kernel
@@ -107,14 +119,17 @@ public final class Machine: Sendable {
     defer {
       // Also where a thread could not be started: those before it must end.
       control.end(.stopped)
+      requests.setThreads([])
       for thread in threads { thread.interrupt() }
       for thread in threads { thread.join() }
       devices.stop()
+      server?.stop()
     }
     for processor in processors {
       let affinity = configuration.cpus.affinity?[processor.identifier].map { $0.sorted() } ?? []
       threads.append(try ProcessorThread(processor: processor, affinity: affinity, surroundings: surroundings))
     }
+    requests.setThreads(threads)
     // Not for firmware images: small ones end before this would have paid.
     if case .kernel = configuration.boot { ProgramText.release() }
     try loop.run()

@@ -1,5 +1,6 @@
 internal import Boot
 internal import Interrupts
+internal import Platform
 internal import PlatformDevices
 
 /// Builds the devices that a PC has besides PCI and serial ports.
@@ -7,10 +8,12 @@ struct PlatformDeviceList {
   let configuration: VMConfiguration
   let map: X86AddressMap
 
-  func attach(to board: Board) throws {
+  /// Builds them and puts them on the buses.
+  ///
+  /// - Returns: The machine's power management, with its button.
+  func attach(to board: Board) throws -> ACPIPowerManagement {
     let control = board.control
-    let power = ACPIPowerManagement(onPowerOff: { control.end(.poweredOff) })
-    try board.ports.insert(power, base: ACPIPowerManagement.base, length: ACPIPowerManagement.length)
+    let power = try makePowerManagement(board)
     let panic = PanicPort { event in if event == .panicked { control.end(.guestPanic) } }
     try board.ports.insert(panic, base: PanicPort.base, length: PanicPort.length)
     if configuration.hasRTC {
@@ -26,5 +29,19 @@ struct PlatformDeviceList {
     } else {
       try board.ports.insert(board.portB, base: 0x61, length: 1)
     }
+    return power
+  }
+
+  private func makePowerManagement(_ board: Board) throws -> ACPIPowerManagement {
+    let control = board.control
+    let interrupt = try LevelInterrupt()
+    let power = ACPIPowerManagement(interrupt: interrupt, onPowerOff: { control.end(.poweredOff) })
+    try board.wiring.connect(interrupt, line: ACPIPowerManagement.line)
+    try board.loop.add(interrupt.resample.number) { _ in
+      interrupt.resample.drain()
+      power.resampled()
+    }
+    try board.ports.insert(power, base: ACPIPowerManagement.base, length: ACPIPowerManagement.length)
+    return power
   }
 }

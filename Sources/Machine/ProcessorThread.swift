@@ -59,7 +59,7 @@ final class ProcessorThread: Sendable {
     var ports = BusView(around.ports)
     var memory = BusView(around.memory)
     do {
-      while around.control.mayRun {
+      while mayEnter(processor, around.control) {
         switch try processor.enter() {
         case .portWrite(let port, let width, let count):
           for index in 0..<count { ports.write(UInt64(port), width: width, value: processor.portData(index, width: width)) }
@@ -78,6 +78,19 @@ final class ProcessorThread: Sendable {
     } catch {
       around.control.end(.crashed("processor \(processor.identifier): \(error)"))
     }
+  }
+
+  /// Waits while the machine is paused.
+  ///
+  /// - Returns: Whether the processor may enter the guest: not when the run has ended.
+  private static func mayEnter(_ processor: VirtualCPU, _ control: RunControl) -> Bool {
+    while !control.mayRun {
+      guard control.waitWhilePaused() else { return false }
+      // Then the state is looked at again: who pauses the machine asks for the exit after it has changed the state.
+      processor.requestExit(false)
+      processor.notePause()
+    }
+    return true
   }
 
   /// What an exit that the guest does not return from means for the machine.

@@ -20,6 +20,14 @@ public final class EventFD: Sendable {
     _ = unsafe write(descriptor.number, &one, 8)
   }
 
+  /// Waits until the count is not zero, a signal handler has run, or the time is over. The count stays.
+  ///
+  /// - Parameter milliseconds: How long to wait at most; -1 for ever.
+  public func wait(milliseconds: Int32 = -1) {
+    var watched = pollfd(fd: descriptor.number, events: Int16(POLLIN), revents: 0)
+    _ = unsafe poll(&watched, 1, milliseconds)
+  }
+
   /// Takes the count and sets it to zero; zero when nobody signalled.
   @discardableResult
   public func drain() -> UInt64 {

@@ -46,10 +46,14 @@ public enum UnixSocket {
   }
 
   /// Makes a socket at `path`, which must not exist, and listens there (a datagram socket receives at once).
-  public static func listen(at path: String, kind: Kind, backlog: Int32 = 16) throws(SystemError) -> OwnedDescriptor {
+  ///
+  /// - Parameter mode: Who may use it: permission bits, of which those of the process's mask are taken away.
+  public static func listen(at path: String, kind: Kind, backlog: Int32 = 16, mode: UInt32 = 0o777) throws(SystemError) -> OwnedDescriptor {
     let socket = try make(kind)
     let number = socket.number
     let operation = "listen at socket \(path)"
+    // Before the socket has its name, so that there is no moment at which others may use it.
+    try retrying(operation) { Int(fchmod(number, mode)) }
     let address = try address(of: path, for: operation)
     // As above.
     try unsafe withUnsafePointer(to: address) { pointer throws(SystemError) in

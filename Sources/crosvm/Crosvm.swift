@@ -32,7 +32,8 @@ enum Crosvm {
     case Table.man.name: return try manualPages(arguments)
     case Table.markdown.name:
       return print(markdown)
-    default: return print(Version.line + "\n")
+    case Table.version.name where try arguments.values(of: ControlCommands.askedSockets).isEmpty: return print(Version.line + "\n")
+    default: return try ControlCommand.perform(invocation)
     }
   }
 

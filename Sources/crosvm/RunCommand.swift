@@ -25,6 +25,8 @@ enum RunCommand {
     configuration.hasI8042 = !arguments.contains(RunOptions.noI8042)
     configuration.hasRTC = !arguments.contains(RunOptions.noRTC)
     configuration.allowsParavirtualHost = arguments.contains(RunOptions.allowParavirtualKVM)
+    configuration.controlSocket = try arguments.value(of: RunOptions.socket)
+    configuration.name = try arguments.value(of: RunOptions.name)
     configuration.isSandboxed = !arguments.contains(RunOptions.disableSandbox)
     return configuration
   }

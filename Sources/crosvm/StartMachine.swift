@@ -9,7 +9,7 @@ import Machine
 /// - Returns: How the machine ended, or why it was not started.
 func startMachine(_ configuration: VMConfiguration, name: String) -> ExitStatus {
   do {
-    let machine = try Machine(configuration, logger: Logger(label: "crosvm"))
+    let machine = try Machine(configuration, version: Version.line, logger: Logger(label: "crosvm"))
     if configuration.isSandboxed {
       StandardStreams.complain("\(name): this version has no sandbox yet: all devices run in this process, as with --disable-sandbox")
     }

@@ -20,8 +20,8 @@ struct CompletionTests {
   }
 
   @Test(arguments: [
-    ("crosvm ", "run version help completions man"),
-    ("crosvm --log-level debug r", "run"),
+    ("crosvm ", "run stop suspend resume powerbtn balloon balloon_stats disk usb list version help completions man"),
+    ("crosvm --log-level debug r", "run resume"),
     ("crosvm run --blo", "--block"),
     ("crosvm run --irqchip=", "kernel split"),
     ("crosvm run --block=a,ro,q", "a,ro,queues= a,ro,queue-size="),

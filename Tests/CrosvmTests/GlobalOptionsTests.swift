@@ -44,7 +44,7 @@ struct GlobalOptionsTests {
   @Test(
     arguments: [
       (["bogus"], 2), (["--bogus"], 2), (["run"], 2), (["run", "/no/such/kernel"], 2), (["run", "/tmp"], 2), (["help", "bogus"], 2),
-      (["man", "bogus"], 2), (["completions", "tcsh"], 2), (["version", "x"], 2), (["--log-level", "loud", "version"], 2),
+      (["man", "bogus"], 2), (["completions", "tcsh"], 2), (["version", "--x"], 2), (["--log-level", "loud", "version"], 2),
     ] as [([String], Int32)])
   func mistakesEndWithTwo(words: [String], status: Int32) {
     #expect(Crosvm.main(["crosvm"] + words) == status)

@@ -145,7 +145,7 @@ struct RunOptionsTests {
       (["k", "--net", "tap-fd=3"], "--net is not available in this build: it has no network devices"),
       (["k", "--host_ip=1.2.3.4"], "--host_ip is not available in this build: it has no network devices"),
       (["k", "--qcow", "x"], "--qcow is not available in this build: it has raw disk images only"),
-      (["k", "-s", "/run/x"], "-s is not available in this build: it has no control socket"),
+      (["k", "--gdb", "1"], "--gdb is not available in this build: it has no debugger interface"),
       (["k", "l"], "\"l\" is one argument too many; the last is KERNEL, and options begin with --"),
     ] as [([String], String)])
   func mistakesGetOneLine(words: [String], expected: String) {

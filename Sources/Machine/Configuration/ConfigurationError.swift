@@ -73,6 +73,8 @@ public enum ConfigurationError: Error, Equatable, CustomStringConvertible {
   case twoReadersOfStandardInput(String, String)
   /// The devices do not fit the PCI bus.
   case pciDeviceCount(Int)
+  /// The machine's name is empty, too long, or has characters that do not belong there.
+  case name(String)
   /// The tag for the system log is empty or has characters that do not belong there.
   case syslogTag(String)
 
@@ -104,6 +106,8 @@ public enum ConfigurationError: Error, Equatable, CustomStringConvertible {
     case .twoReadersOfStandardInput(let first, let second): "both \(first) and \(second) are to read the standard input; choose one"
     case .pciDeviceCount(let count):
       "there are \(count) PCI devices, and the bus has room for \(VMConfiguration.pciDeviceLimit); use fewer disks or consoles"
+    case .name(let name):
+      "the name \(name.debugDescription) is not a word of at most 64 characters; give printable ASCII characters without spaces"
     case .syslogTag(let tag): "the syslog tag \(tag.debugDescription) is not a word; give printable ASCII characters without spaces"
     }
   }

@@ -43,6 +43,12 @@ public struct VMConfiguration: Sendable, Equatable {
   /// Whether a kernel is started even where the host's KVM is para-virtual, on which only kernels run that were made for it.
   public var allowsParavirtualHost: Bool
 
+  /// Where the control socket is made, `nil` for none; in a directory it is called `crosvm-PID.sock`.
+  public var controlSocket: String?
+
+  /// What the user calls the machine, for lists and messages; printable ASCII without spaces, at most 64 characters.
+  public var name: String?
+
   /// Makes a machine with one CPU, 256 MiB of memory, no disks, and a console on the standard streams.
   ///
   /// - Parameter boot: What the first virtual CPU starts.
@@ -80,6 +86,9 @@ public struct VMConfiguration: Sendable, Equatable {
     try validateSerialPorts()
     guard pciDeviceCount <= VMConfiguration.pciDeviceLimit else {
       throw .pciDeviceCount(pciDeviceCount)
+    }
+    if let name {
+      guard !name.isEmpty, name.utf8.count <= 64, name.utf8.allSatisfy({ (0x21...0x7e).contains($0) }) else { throw .name(name) }
     }
     if let syslogTag {
       guard !syslogTag.isEmpty, syslogTag.utf8.allSatisfy({ (0x21...0x7e).contains($0) }) else { throw .syslogTag(syslogTag) }

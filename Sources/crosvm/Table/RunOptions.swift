@@ -43,6 +43,14 @@ enum RunOptions {
       .withoutExplanation,
     default: "256", "Size of the guest's memory in MiB, or with a unit as in 2G; also written size=SIZE.")
 
+  // MARK: Control
+
+  static let socket = Option(
+    "socket", short: "s", .path(),
+    "Make a control socket here, for crosvm stop and the other commands that take a SOCKET. In a directory it is called crosvm-PID.sock.")
+
+  static let name = Option("name", .word("NAME", expected: "a word"), "Call the machine so in crosvm list.")
+
   // MARK: Platform
 
   static let irqchip = Option(

@@ -14,7 +14,7 @@ enum Table {
           GlobalOptions.noSyslog.description, GlobalOptions.version.description,
         ])
     ]
-    $0.subcommands = [run, version, help, completions, man, markdown]
+    $0.subcommands = [run] + ControlCommands.all + [version, help, completions, man, markdown]
     $0.unavailable = Table.unavailableCommands
     $0.exitStatuses = ExitStatus.descriptions
     $0.examples = [
@@ -41,6 +41,7 @@ enum Table {
           DiskOptions.disk.description, DiskOptions.rwdisk.description,
         ]),
       OptionGroup("Serial ports", [SerialOption.serial.description]),
+      OptionGroup("Control", [RunOptions.socket.description, RunOptions.name.description]),
       OptionGroup(
         "Platform",
         [
@@ -66,10 +67,12 @@ enum Table {
     ]
   }
 
-  static let version = Command("version", "print the version")
+  static let version = Command("version", "print the version of this program, or of those that run machines") {
+    $0.positionals = [ControlCommands.askedSockets.description]
+  }
 
   /// The commands that a user may ask about.
-  static let commandNames = ["run", "version", "help", "completions", "man"]
+  static let commandNames = ["run"] + ControlCommands.all.map(\.name) + ["version", "help", "completions", "man"]
 
   static let helpTopic = Positional(
     "COMMAND",

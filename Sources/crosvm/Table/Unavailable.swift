@@ -4,11 +4,9 @@ extension Table {
   /// Commands of crosvm for which nothing is built in yet.
   static let unavailableCommands = [
     Command.Unavailable(
-      "it has no control socket", "stop", "suspend", "resume", "balloon", "balloon-stats", "balloon-ws", "powerbtn", "sleepbtn",
-      "gpe", "make-rt", "swap", "snapshot", "battery"),
+      "its machines cannot do that", "balloon-ws", "sleepbtn", "gpe", "make-rt", "swap", "snapshot", "battery"),
     Command.Unavailable("it has raw disk images only", "create-qcow2", "create-composite"),
-    Command.Unavailable("it cannot change the disks of a running machine", "disk"),
-    Command.Unavailable("it has no such devices", "usb", "gpu", "snd", "vfio", "virtio-net"),
+    Command.Unavailable("it has no such devices", "gpu", "snd", "vfio", "virtio-net"),
     Command.Unavailable("it has no vhost-user devices", "device", "devices"),
   ]
 
@@ -18,7 +16,6 @@ extension Table {
     Command.Unavailable(
       "it has no network devices", "--net", "--host-ip", "--netmask", "--mac", "--tap-fd", "--tap-name", "--vhost-net", "--net-vq-pairs"),
     Command.Unavailable("it has no vsock device", "--cid", "--vsock", "--vhost-vsock-device", "--vhost-vsock-fd"),
-    Command.Unavailable("it has no control socket", "--socket", "-s"),
     Command.Unavailable("it has no shared directories", "--shared-dir"),
     Command.Unavailable("it has no sound devices", "--cras-audio", "--cras-capture", "--null-audio", "--ac97", "--virtio-snd"),
     Command.Unavailable(
@@ -56,7 +53,7 @@ extension Table {
     Command.Unavailable(
       "its platform has no such settings", "--acpi-table", "--device-tree-overlay", "--dump-device-tree-blob", "--hypervisor", "--nested",
       "--pci", "--pci-hotplug-slots", "--smbios", "--s2idle", "--enable-fw-cfg", "--fw-cfg", "--stub-pci-device", "--battery",
-      "--force-calibrated-tsc-leaf", "--bus-lock-ratelimit", "--mmio-address-range", "--disable-virtio-intx", "--pvclock", "--name",
+      "--force-calibrated-tsc-leaf", "--bus-lock-ratelimit", "--mmio-address-range", "--disable-virtio-intx", "--pvclock",
       "--async-executor"),
   ]
 }

@@ -1,0 +1,78 @@
+internal import Control
+internal import Logging
+internal import PlatformDevices
+internal import Synchronization
+
+/// Does what clients of the control socket ask for, on the thread of the machine's loop.
+final class RequestHandler: Sendable {
+  /// How long processors may take to leave the guest: far more than they need, for a host that is short of processors.
+  private static let parkingMilliseconds = 10_000
+
+  private let control: RunControl
+  private let devices: DeviceSet
+  private let version: String
+  private let logger: Logger
+  private let threads = Mutex<[ProcessorThread]>([])
+
+  init(control: RunControl, devices: DeviceSet, version: String, logger: Logger) {
+    self.control = control
+    self.devices = devices
+    self.version = version
+    self.logger = logger
+  }
+
+  /// Sets the processors' threads, once they run; empty when they are about to end.
+  func setThreads(_ threads: [ProcessorThread]) { self.threads.withLock { $0 = threads } }
+
+  /// Does it.
+  func answer(_ request: ControlRequest) -> ControlResponse {
+    switch request {
+    case .stop:
+      control.end(.stopped)
+      return .done("")
+    case .suspend: return suspend()
+    case .resume: return resume()
+    case .pressPowerButton: return pressPowerButton()
+    case .version: return .done(version)
+    case .balloon, .balloonStatistics: return .failed("this machine has no balloon")
+    case .resizeDisk(let index, let bytes): return resizeDisk(index, bytes)
+    case .listUSB, .attachUSB, .detachUSB: return .failed("this machine has no USB controller")
+    }
+  }
+
+  private func suspend() -> ControlResponse {
+    if control.isPaused { return .done("") }
+    let threads = threads.withLock { $0 }
+    guard control.pause() else { return .failed("the machine is about to end") }
+    for thread in threads { thread.interrupt() }
+    guard control.waitUntilParked(threads.count, milliseconds: Self.parkingMilliseconds) else {
+      control.resume()
+      return .failed("the processors did not stop within \(Self.parkingMilliseconds / 1000) seconds; the machine runs on")
+    }
+    // Nobody begins a request any more; those under way are finished.
+    devices.suspend()
+    logger.info("suspended")
+    return .done("")
+  }
+
+  private func resume() -> ControlResponse {
+    guard control.isPaused else { return .done("") }
+    devices.resume()
+    control.resume()
+    logger.info("resumed")
+    return .done("")
+  }
+
+  private func pressPowerButton() -> ControlResponse {
+    if control.isPaused { return .failed("the machine is suspended; resume it first") }
+    guard devices.pressPowerButton() else {
+      return .failed("the guest does not listen to its power button (yet); crosvm stop ends the machine at once")
+    }
+    return .done("")
+  }
+
+  private func resizeDisk(_ index: Int, _ bytes: UInt64) -> ControlResponse {
+    guard index >= 0, index < devices.diskCount else { return .failed("there is no disk \(index); this machine has \(devices.diskCount)") }
+    return .failed("the size of a disk cannot be changed while the machine runs, in this version")
+  }
+}

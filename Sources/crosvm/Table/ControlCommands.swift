@@ -1,0 +1,83 @@
+import CommandLine
+import Control
+
+/// The commands that ask running machines for something.
+enum ControlCommands {
+  /// All of them, in the order of the help.
+  static let all = [stop, suspend, resume, powerButton, balloon, balloonStatistics, disk, usb, list]
+
+  static let sockets = Positional(
+    "SOCKET", .path(), isRepeatable: true, "The control socket of a machine, as given to crosvm run --socket; several ask each.")
+
+  static let askedSockets = Positional(
+    "SOCKET", .path(), isRequired: false, isRepeatable: true, "Control sockets of machines, to ask for the versions that run them.")
+
+  static let socket = Positional("SOCKET", .path(), "The control socket of the machine, as given to crosvm run --socket.")
+
+  static let stop = Command("stop", "end machines at once, as if their plugs were pulled") {
+    $0.positionals = [sockets.description]
+    $0.details = ["What the guest has not written to its disks is lost; crosvm powerbtn lets the guest shut down by itself."]
+    $0.examples = [Command.Example("crosvm stop /run/user/1000/vm.sock", "End the machine that was started with --socket and this path.")]
+  }
+
+  static let suspend = Command("suspend", "hold machines still") {
+    $0.positionals = [sockets.description]
+    $0.details = ["Processors stop, and devices finish what they have begun. The guest's clocks run on, so that they are right afterwards."]
+  }
+
+  static let resume = Command("resume", "let machines go on after crosvm suspend") {
+    $0.positionals = [sockets.description]
+  }
+
+  static let powerButton = Command("powerbtn", "press the power buttons of machines") {
+    $0.positionals = [sockets.description]
+    $0.details = ["A guest that listens shuts down in its own order, and its machine ends then."]
+  }
+
+  static let balloonSize = Positional("SIZE", .integer(0...Int.max, "SIZE"), "How many bytes of memory to take from each guest, in all.")
+
+  static let balloon = Command("balloon", "take memory from guests, or give it back") {
+    $0.positionals = [balloonSize.description, sockets.description]
+  }
+
+  static let balloonStatistics = Command("balloon_stats", "print how guests use their memory") {
+    $0.positionals = [sockets.description]
+  }
+
+  static let diskIndex = Positional(
+    "INDEX", .integer(0...25), "The number of the disk in the order of the command line of crosvm run, from 0.")
+  static let diskSize = Positional("SIZE", .integer(0...Int.max, "SIZE"), "The new size in bytes, a multiple of 512.")
+
+  static let disk = Command("disk", "change the disks of running machines") {
+    $0.subcommands = [
+      Command("resize", "change the size of a disk") {
+        $0.positionals = [diskIndex.description, diskSize.description, socket.description]
+      }
+    ]
+  }
+
+  static let usbDevice = Positional(
+    "BUS:ADDR:VID:PID",
+    ValueType(ValueShape("BUS:ADDR:VID:PID", expected: "a USB device as in 1:4:18d1:4ee1")) { node throws(ValueError) in
+      let text = try node.text(expected: "a USB device as in 1:4:18d1:4ee1")
+      guard let name = ControlRequest.USBDeviceName(text) else {
+        throw ValueError(
+          "'\(text)' is no USB device", at: node.position, remedy: "give bus and address in decimal, vendor and product in hexadecimal")
+      }
+      return name
+    }, "The device: its place on the host, and its vendor and product.")
+  static let usbPath = Positional("DEVICE", .path(), "The device's file below /dev/bus/usb, or - to look it up.")
+  static let usbPort = Positional("PORT", .integer(1...255), "The port of the guest's controller.")
+
+  static let usb = Command("usb", "plug USB devices of the host into machines") {
+    $0.subcommands = [
+      Command("attach", "plug a device in") { $0.positionals = [usbDevice.description, usbPath.description, socket.description] },
+      Command("detach", "unplug a device") { $0.positionals = [usbPort.description, socket.description] },
+      Command("list", "list the devices that are plugged in") { $0.positionals = [sockets.description] },
+    ]
+  }
+
+  static let list = Command("list", "list the machines that run for this user") {
+    $0.details = ["A line a machine: its process, its name, its memory in MiB, and its control socket; - for what it has not."]
+  }
+}

@@ -1,0 +1,86 @@
+import Glibc
+
+/// A machine with a control socket, and the commands that use it.
+private struct SteeredGuest {
+  let running: RunningGuest
+  private let environment: TestEnvironment
+  private let socket: String
+
+  init(_ guest: Guest, _ environment: TestEnvironment) throws {
+    self.environment = environment
+    socket = environment.scratchFile("control.sock")
+    var guest = guest
+    guest.options += ["--socket", socket]
+    running = try guest.start(environment)
+  }
+
+  /// Runs a command of crosvm on the socket; nil when it worked, else what it said.
+  func ask(_ words: String...) throws -> String? {
+    let run = try Child.run([environment.crosvm] + words + [socket], input: "", seconds: 120, directory: environment.scratch)
+    return run.status == 0 ? nil : run.errors
+  }
+}
+
+/// Waits in the guest for the power button, with `$pressed` as the file that says it was.
+private let waitForButton = """
+  modprobe button; modprobe evdev; pressed=/tmp/pressed
+  button=/dev/input/$(basename $(dirname $(dirname $(grep -l 'Power Button' /sys/class/input/event*/device/name))))
+  (head -c 24 $button | od -An -w24 -tu2 | tr -s ' ' >$pressed.new; mv $pressed.new $pressed) &
+  """
+
+/// The running machine is steered from the outside.
+let controlTests: [GuestTest] = [
+  GuestTest("the power button is seen by the guest, which shuts down in its own order") { environment in
+    let script = waitForButton + "\nsleep 1; echo READY; wait; echo event=$(cut -d' ' -f10-12 $pressed)"
+    let guest = try SteeredGuest(Guest(options: ["-r", environment.file("root.squashfs")], script: script), environment)
+    try expect(guest.running.waitForOutput("READY", seconds: 200), "a guest that waits for its button")
+    let refusal = try guest.ask("powerbtn")
+    let run = guest.running.end(nil, seconds: 200)
+    try expect(refusal == nil, "a button that works, not \(refusal ?? "")", in: run)
+    // A key (1), KEY_POWER (116), pressed (1): after a time of sixteen bytes (linux/input.h).
+    try expect(run.value("event") == "1 116 1", "the press of the power key", in: run)
+    try expect(run.scriptStatus == 0 && run.status == 0, "an ordinary end", in: run)
+  },
+  GuestTest("100 turns of suspend and resume under load lose nothing, and the clock is right afterwards") { environment in
+    let image = environment.scratchFile("disk")
+    try Child.makeDisk(image, bytes: 64 << 20)
+    defer { unsafe _ = unlink(image) }
+    let script =
+      waitForButton + """
+
+        (i=0; while [ ! -e $pressed ]; do i=$((i + 1)); done; echo counted=$i) &
+        sleep 1; echo READY
+        rounds=0
+        until [ -e $pressed ]; do
+          fio --name=x --filename=/dev/vdb --direct=1 --ioengine=libaio --rw=randwrite --bs=4k --iodepth=16 --size=2M \\
+            --verify=crc32c --verify_fatal=1 --minimal >/tmp/fio || { echo FIO-FAILED; cat /tmp/fio; }
+          rounds=$((rounds + 1))
+        done
+        wait
+        echo rounds=$rounds
+        echo clock=$(date +%s)
+        dmesg | grep -iE 'lockup|stall|hung task|I/O error' || echo no-complaints
+        """
+    let options = ["-r", environment.file("root.squashfs"), "--rwdisk", image]
+    let guest = try SteeredGuest(Guest(options: options, script: script), environment)
+    try expect(guest.running.waitForOutput("READY", seconds: 200), "a guest under load")
+    var refusals: [String] = []
+    for turn in 0..<100 {
+      if let refusal = try guest.ask("suspend") { refusals.append(refusal) }
+      // Sometimes for as long as a timer takes to be missed.
+      if turn % 25 == 0 { usleep(3_000_000) }
+      if let refusal = try guest.ask("resume") { refusals.append(refusal) }
+    }
+    if let refusal = try guest.ask("powerbtn") { refusals.append(refusal) }
+    let run = guest.running.end(nil, seconds: 300)
+    let end = wallClock()
+    try expect(refusals.isEmpty, "all turns to work, not \(refusals)", in: run)
+    try expect(run.scriptStatus == 0 && run.status == 0, "an ordinary end", in: run)
+    try expect(!run.output.contains("FIO-FAILED"), "every byte to be read back as it was written", in: run)
+    try expect(run.lines.contains("no-complaints"), "a kernel without complaints", in: run)
+    try expect((run.value("counted").flatMap { Int($0) } ?? 0) > 0, "a count", in: run)
+    try expect((run.value("rounds").flatMap { Int($0) } ?? 0) > 0, "rounds of fio", in: run)
+    let clock = run.value("clock").flatMap { Int($0) } ?? 0
+    try expect(abs(end - clock) < 60, "the guest's clock to be the host's, not \(clock - end) seconds off", in: run)
+  },
+]
