@@ -104,7 +104,7 @@ let package = Package(
     tests("CrosvmTests", of: ["crosvm", "CommandLine", "Machine", "BlockDevice", "PlatformDevices", log]),
     // The executable as a whole, started as a user does.
     tests("UsageTests", of: ["crosvm"]),
-    tests("ConfigurationTests", of: ["Machine", "BlockDevice", "PlatformDevices"]),
+    tests("ConfigurationTests", of: ["Machine", "Platform", "BlockDevice", "PlatformDevices"]),
     tests("MachineTests", of: ["Machine", "CLinux", "Platform"]),
     tests("PCITests", of: ["PCI", "Bus", "Interrupts", "Platform"]),
     tests("VirtioPCITests", of: ["Virtio", "VirtioTesting", "PCI", "Bus", "GuestMemory", "Interrupts", "Platform", log]),

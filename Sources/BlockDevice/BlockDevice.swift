@@ -27,6 +27,7 @@ public final class BlockDevice: VirtioDevice {
   private let configuration: BlockConfiguration
   private let logger: Logger
   private let cache = WriteCache(isOn: true)
+  private let failures = FailureCount()
   private let state = Mutex(State())
 
   /// Opens the image that a configuration names, and makes a device of it.
@@ -71,8 +72,8 @@ public final class BlockDevice: VirtioDevice {
   public func activate(_ activation: VirtioActivation) throws {
     reset()
     try state.withLock { state in
-      // Section 5.2.5.1: without a flush command nothing may stay in a cache.
-      cache.isOn = state.restoredCache.take() ?? (activation.features & (BlockFeatures.flush | BlockFeatures.writeCacheSwitch) != 0)
+      // Section 5.2.6.2: without a flush command nothing may stay in a cache, at first.
+      cache.isOn = state.restoredCache.take() ?? (activation.features & BlockFeatures.flush != 0)
       state.activation = activation
       if !state.isSuspended { state.workers = try start(activation) }
     }
@@ -81,7 +82,7 @@ public final class BlockDevice: VirtioDevice {
   private func start(_ activation: VirtioActivation) throws -> [BlockWorker] {
     let rules = BlockRules(
       sectorCount: image.size / BlockRequest.sectorSize, isReadOnly: image.isReadOnly, features: activation.features)
-    let shared = BlockService.Shared(image: image, id: idBytes, rules: rules, cache: cache, logger: logger)
+    let shared = BlockService.Shared(image: image, id: idBytes, rules: rules, cache: cache, logger: logger, failures: failures)
     var workers: [BlockWorker] = []
     do {
       for case let queue? in activation.queues {
@@ -152,7 +153,11 @@ extension BlockDevice {
     let wasOn = cache.isOn
     cache.isOn = value & 0xff != 0
     // What was cached until now must not stay so.
-    if wasOn, !cache.isOn, let disk = image as? any SynchronousDisk, disk.flush() != 0 { logger.error("flush failed") }
+    if wasOn, !cache.isOn, let disk = image as? any SynchronousDisk, disk.flush() != 0 {
+      // The driver reads that it did not work.
+      cache.isOn = true
+      if failures.isWorthALine() { logger.error("the write cache stays on, for a flush failed") }
+    }
   }
 
   private var configurationSpace: ConfigurationSpace {

@@ -16,11 +16,14 @@ final class BlockService {
     let rules: BlockRules
     let cache: WriteCache
     let logger: Logger
+    let failures: FailureCount
   }
 
   /// A request under way.
   private struct Slot {
     var kind = Kind.flush
+    /// Whether a write ends only when it is on stable storage.
+    var isDurable = false
     /// The ranges of a discard or write-zeroes request, and how many are done.
     var ranges: [BlockRange] = []
     var rangesDone = 0
@@ -39,7 +42,6 @@ final class BlockService {
   private var isArmed = false
   /// What was given back since the driver was last told.
   private var hold = InterruptHold()
-  private var failures = 0
 
   init(queue: VirtQueue, memory: GuestMemory, shared: Shared, command: WorkerCommand) throws {
     let depth = Int(queue.size)
@@ -61,7 +63,7 @@ final class BlockService {
       try channel.start()
       while try serveOnce() {}
     } catch {
-      shared.logger.error("disk stopped: \(error)")
+      if shared.failures.isWorthALine() { shared.logger.error("disk stopped: \(error)") }
       queue.fail("the host failed: \(error)")
     }
     channel.end()
@@ -95,13 +97,14 @@ final class BlockService {
     do {
       queue.disableNotifications()
       let begun = try beginRequests()
-      // What has ended at once comes first: its end brings us back here, without a doorbell.
-      if channel.hasEnded { return false }
-      if begun, channel.endsSoon || hold.mayHold {
+      // However busy the driver keeps us: what was begun reaches the kernel, and what has ended there is fetched.
+      if begun, channel.hasEnded || channel.endsSoon || hold.mayHold {
         try channel.wait(mayBlock: false)
         return false
       }
-      if hold.mayHold, hold.linger({ queue.hasNext }) { return false }
+      if channel.hasEnded { return false }
+      // Without a free slot there is nothing to find but a reason to go round for ever.
+      if hold.mayHold, !free.isEmpty, hold.linger({ queue.hasNext }) { return false }
       interrupt()
       if free.isEmpty { return true }
       isArmed = try !queue.enableNotifications()
@@ -114,15 +117,17 @@ final class BlockService {
     }
   }
 
-  /// Begins requests while there are any; returns whether there were.
+  /// Begins requests that are available: no more than there are slots, for those that are answered at once could go on for ever, and none
+  /// after an order to end.
+  ///
+  /// - Returns: Whether there were any.
   private func beginRequests() throws(QueueError) -> Bool {
-    var found = false
-    while let slot = free.last, try queue.next(into: &chains[slot]) {
+    for count in 0..<slots.count {
+      guard command.current == .serve, let slot = free.last, try queue.next(into: &chains[slot]) else { return count > 0 }
       free.removeLast()
       begin(slot)
-      found = true
     }
-    return found
+    return true
   }
 
   private func begin(_ slot: Int) {
@@ -161,8 +166,9 @@ final class BlockService {
       left -= UInt64(length)
     }
     slots[slot].kind = kind
+    slots[slot].isDurable = kind == .write && !shared.cache.isOn
     channel.begin(
-      kind == .read ? .read : .write, slot: slot, offset: offset, count: count, isDurable: kind == .write && !shared.cache.isOn)
+      kind == .read ? .read : .write, slot: slot, offset: offset, count: count, isDurable: slots[slot].isDurable)
   }
 
   private func identify(_ slot: Int, room: Int) -> BlockStatus {
@@ -206,6 +212,10 @@ final class BlockService {
     guard code == 0 else { return fail(slot, code) }
     switch slots[slot].kind {
     case .read: for buffer in chains[slot].writable { buffer.markWritten() }
+    case .write where !slots[slot].isDurable && !shared.cache.isOn:
+      // The cache was switched off while it was under way.
+      slots[slot].kind = .flush
+      return channel.begin(.flush, slot: slot, offset: 0, count: 0, isDurable: false)
     case .write, .flush: break
     case .discard, .writeZeroes:
       slots[slot].rangesDone += 1
@@ -215,10 +225,8 @@ final class BlockService {
   }
 
   private func fail(_ slot: Int, _ code: Int32) {
-    failures += 1
-    // The 1st, 2nd, 4th, 8th...: a guest may cause any number of these.
-    if failures & (failures - 1) == 0 {
-      shared.logger.warning("I/O error \(failures): \(SystemError("\(slots[slot].kind)", code: code))")
+    if shared.failures.isWorthALine() {
+      shared.logger.warning("I/O error \(shared.failures.count): \(SystemError("\(slots[slot].kind)", code: code))")
     }
     answer(slot, .ioError)
   }
@@ -233,6 +241,7 @@ final class BlockService {
   private func release(_ slot: Int, written: UInt32) {
     queue.complete(chains[slot].id, written: written)
     hold.add(bytes: chains[slot].readableBytes + chains[slot].writableBytes)
+    chains[slot].trim()
     free.append(slot)
   }
 }

@@ -48,7 +48,7 @@ public enum AddressMapProblem: Error, Equatable, Sendable, CustomStringConvertib
     case .tooSmall(let bytes): "\(bytes) bytes of RAM are too few; give the guest at least 1 MiB, and a Linux kernel some 64 MiB"
     case .notPages(let bytes): "\(bytes) bytes of RAM are not a multiple of 4096; give whole MiB"
     case .tooLarge(let bytes, let limit):
-      "\(bytes) bytes of RAM and the PCI windows do not fit below this processor's physical address limit \(hex(limit)); give less RAM"
+      "\(mebibytes(bytes)) MiB of RAM and the PCI windows do not fit into the \(mebibytes(limit)) MiB that this host's processor can address; give less"
     case .badAddressBits(let bits): "\(bits) physical address bits; an x86-64 processor has 36 to 52"
     }
   }
@@ -73,6 +73,9 @@ public enum TableProblem: Error, Equatable, Sendable, CustomStringConvertible {
     }
   }
 }
+
+/// A size in MiB, rounded up.
+func mebibytes(_ bytes: UInt64) -> UInt64 { (bytes >> 20) + (bytes & 0xfffff == 0 ? 0 : 1) }
 
 /// A value in hexadecimal, as addresses and magic numbers are written.
 func hex(_ value: some BinaryInteger) -> String { "0x" + String(value, radix: 16) }

@@ -40,7 +40,9 @@ public enum KernelProblem: Error, Equatable, Sendable, CustomStringConvertible {
     case .badField(let name, let value, let expected): "is damaged: \(name) is \(hex(value)), expected \(expected)"
     case .segment(let index, let problem): "cannot be loaded: program header \(index): \(problem)"
     case .doesNotFit(let start, let end, let ramEnd):
-      "needs memory from \(hex(start)) to \(hex(end)), and RAM below 4 GiB ends at \(hex(ramEnd)); give the guest more memory"
+      ramEnd < 0xc000_0000
+        ? "needs memory up to \(mebibytes(end)) MiB, and the guest has \(mebibytes(ramEnd)); give it more (--mem)"
+        : "needs memory from \(hex(start)) to \(hex(end)), and RAM below 4 GiB ends at \(hex(ramEnd)); give another kernel"
     case .badEntry(let entry): "starts at \(hex(entry)), where nothing is loaded; give a kernel that starts at a physical address"
     case .noPVHEntry(let reason): "has no PVH entry: \(reason); give an ELF vmlinux built with CONFIG_PVH, or use the 64-bit entry"
     }

@@ -25,7 +25,9 @@ final class RingChannel: DiskChannel {
   /// Completions with this bit tell of a watched descriptor; those below it of a slot.
   private static let watchToken: UInt64 = 1 << 32
   private static let bounceSize = 1 << 20
-  /// Up to here a copy takes less time than waking a helper thread.
+  /// Up to here a copy from or to host memory is not worth a helper thread; above, orders to end must not wait for it.
+  private static let smallCopy: UInt64 = 1 << 20
+  /// Up to here a copy to the page cache takes less time than waking a helper thread.
   private static let smallWrite: UInt64 = 64 << 10
 
   init(image: RawImage, depth: Int, buffers: (any AnyObject & Sendable)?) throws(DiskError) {
@@ -67,7 +69,7 @@ final class RingChannel: DiskChannel {
       switch operation {
       case .read, .write:
         let isWrite = operation == .write
-        if image.isMemory {
+        if image.isMemory, count <= RingChannel.smallCopy {
           ended.append(slot: slot, code: table.transferAll(slot, isWrite: isWrite, disk: image))
         } else if image.bufferAlignment > 1, !table.buffersAreAligned(slot, to: image.bufferAlignment) {
           ended.append(slot: slot, code: try transferUnaligned(slot, isWrite: isWrite))
@@ -123,7 +125,8 @@ final class RingChannel: DiskChannel {
 
   func wait(mayBlock: Bool) throws(DiskError) {
     let blocks = mayBlock && ended.count == 0
-    guard blocks || ring.hasQueued else { return }
+    // In deferred mode the kernel tells of what has ended only when it is entered.
+    guard blocks || ring.hasQueued || ring.inFlight > watched.count else { return }
     do { try ring.submit(waitingFor: blocks ? 1 : 0) } catch { throw .system(error) }
   }
 

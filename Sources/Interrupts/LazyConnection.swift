@@ -4,11 +4,16 @@ internal import Synchronization
 ///
 /// Most lines of a PC are never used, and the kernel takes milliseconds to let go of each that was connected.
 final class LazyConnection: Sendable {
-  private let connect = Mutex<(@Sendable () -> Void)?>(nil)
+  /// In a structure, because a closure that is itself the value of a Mutex is wrapped once more at each access.
+  private struct State {
+    var connect: (@Sendable () -> Void)?
+  }
+
+  private let state = Mutex(State())
   private let isEstablished = Atomic<Bool>(false)
 
   /// Sets what makes the connection; to be called before the device runs.
-  func set(_ connect: @escaping @Sendable () -> Void) { self.connect.withLock { $0 = connect } }
+  func set(_ connect: @escaping @Sendable () -> Void) { state.withLock { $0.connect = connect } }
 
   /// Makes the connection unless it was made; returns when it is there.
   @inline(__always)
@@ -17,9 +22,9 @@ final class LazyConnection: Sendable {
   }
 
   private func establishNow() {
-    connect.withLock { connect in
-      connect?()
-      connect = nil
+    state.withLock { state in
+      state.connect?()
+      state.connect = nil
       isEstablished.store(true, ordering: .releasing)
     }
   }

@@ -40,7 +40,8 @@ public final class Machine: Sendable {
     self.configuration = configuration
     self.logger = logger
     // Before any thread exists, so that none of them dies of a signal that is ours to handle.
-    signals = try SignalFD([SIGINT, SIGTERM, SIGHUP])
+    // One that was ignored from the start stays so: nohup(1) wants that.
+    signals = try SignalFD([SIGINT, SIGTERM] + (SignalFD.isIgnored(SIGHUP) ? [] : [SIGHUP]))
     control = try RunControl()
     loop = try EventLoop()
 
@@ -104,7 +105,7 @@ public final class Machine: Sendable {
 
   /// Runs the guest to its end, on threads of its own; the calling thread handles input and signals meanwhile.
   ///
-  /// SIGINT, SIGTERM and SIGHUP end the run in good order. Whatever the outcome, devices are stopped and the terminal is as it was.
+  /// SIGINT, SIGTERM and, unless it was ignored before, SIGHUP end the run in good order. Whatever the outcome, devices are stopped and the terminal is as it was.
   ///
   /// - Throws: When a thread cannot be started or the terminal cannot be used.
   public func run() throws -> RunOutcome {

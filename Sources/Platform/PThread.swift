@@ -60,6 +60,17 @@ public final class PThread: Sendable {
     if !isJoined.exchange(true, ordering: .acquiringAndReleasing) { _ = pthread_join(handle, nil) }
   }
 
+  /// Waits for the thread's end, but not for ever.
+  ///
+  /// - Returns: Whether it has ended, so that `join` returns at once.
+  public func hasEnded(within milliseconds: Int) -> Bool {
+    for _ in 0..<max(0, milliseconds) {
+      if start.hasEnded.withLock({ $0 }) { return true }
+      usleep(1000)
+    }
+    return start.hasEnded.withLock { $0 }
+  }
+
   /// Sends a signal to the thread, unless it has ended; also while another thread waits in `join`.
   public func signal(_ number: Int32) {
     start.hasEnded.withLock { ended in
@@ -74,6 +85,14 @@ public final class PThread: Sendable {
     unsafe sigemptyset(&set)
     unsafe sigaddset(&set, signal)
     unsafe pthread_sigmask(SIG_UNBLOCK, &set, nil)
+  }
+
+  /// The host's processors that the calling thread may run on, numbered from 0; empty where that cannot be found out.
+  public static var affinity: Set<Int> {
+    var mask = [UInt8](repeating: 0, count: 1024)
+    let count = unsafe clinux_sched_getaffinity(&mask, mask.count)
+    guard count > 0 else { return [] }
+    return Set((0..<min(Int(count), mask.count) * 8).filter { mask[$0 / 8] & 1 << UInt8($0 % 8) != 0 })
   }
 
   /// Restricts the calling thread to some of the host's processors, numbered from 0.

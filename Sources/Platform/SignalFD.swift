@@ -18,6 +18,13 @@ public final class SignalFD: Sendable {
     descriptor = OwnedDescriptor(owning: Int32(try retrying("signalfd") { unsafe Int(signalfd(-1, &set, flags)) }))
   }
 
+  /// Whether the process ignores a signal, as one that nohup(1) starts does with SIGHUP.
+  public static func isIgnored(_ signal: Int32) -> Bool {
+    var current = sigaction()
+    guard unsafe sigaction(signal, nil, &current) == 0 else { return false }
+    return unsafe unsafeBitCast(current.__sigaction_handler.sa_handler, to: Int.self) == unsafeBitCast(SIG_IGN, to: Int.self)
+  }
+
   /// The descriptor, lent: readable while a signal waits.
   public var number: Int32 { descriptor.number }
 

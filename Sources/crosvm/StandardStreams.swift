@@ -13,6 +13,9 @@ enum StandardStreams {
     }
   }
 
+  /// A reader that goes away makes a write fail, and does not end the process: the guest decides when something is logged.
+  static func outliveReaders() { _ = signal(SIGPIPE, SIG_IGN) }
+
   /// Writes to the standard output.
   ///
   /// - Returns: Whether all of it was written.
@@ -21,8 +24,27 @@ enum StandardStreams {
   }
 
   /// Writes one line to the standard error, whatever the names of files in it are.
-  static func complain(_ line: String) {
-    _ = write(LogSink.oneLine(line) + "\n", to: STDERR_FILENO)
+  ///
+  /// - Parameter milliseconds: How long to wait for a reader that does not read, before the rest of the line is dropped.
+  static func complain(_ line: String, milliseconds: Int32 = 2000) {
+    let bytes = Array((LogSink.oneLine(line) + "\n").utf8)
+    var done = 0
+    while done < bytes.count, isReady(STDERR_FILENO, milliseconds: milliseconds) {
+      // A pipe that is ready takes this much without blocking (pipe(7)).
+      let count = min(bytes.count - done, 4096)
+      let written = unsafe bytes.withUnsafeBytes { unsafe Glibc.write(STDERR_FILENO, $0.baseAddress?.advanced(by: done), count) }
+      if written > 0 {
+        done += written
+      } else if written == 0 || errno != EINTR && errno != EAGAIN {
+        return
+      }
+    }
+  }
+
+  private static func isReady(_ descriptor: Int32, milliseconds: Int32) -> Bool {
+    var watched = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+    // A signal is as good as the end of the time: it may be the one that ends the process.
+    return unsafe poll(&watched, 1, milliseconds) > 0
   }
 
   private static func write(_ text: String, to descriptor: Int32) -> Bool {

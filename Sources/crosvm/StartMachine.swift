@@ -1,5 +1,6 @@
 import Logging
 import Machine
+import Platform
 
 /// Runs a machine until it ends.
 ///
@@ -8,6 +9,8 @@ import Machine
 ///   - name: The command's name for messages.
 /// - Returns: How the machine ended, or why it was not started.
 func startMachine(_ configuration: VMConfiguration, name: String) -> ExitStatus {
+  // Each queue, interrupt vector and doorbell is a descriptor.
+  DescriptorLimit.raise()
   do {
     let machine = try Machine(configuration, version: Version.line, logger: Logger(label: "crosvm"))
     if configuration.isSandboxed {

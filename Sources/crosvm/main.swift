@@ -1,4 +1,5 @@
 import Glibc
 
 StandardStreams.occupyClosed()
+StandardStreams.outliveReaders()
 exit(Crosvm.main(CommandLine.arguments))

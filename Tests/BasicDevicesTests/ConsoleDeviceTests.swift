@@ -250,4 +250,21 @@ private func pattern(_ count: Int) -> [UInt8] { (0..<count).map { UInt8(truncati
       try withPlainDriver(device, queueSizes: sizes) { _ in _ = device.receive([1]) }
     }
   }
+
+  @Test("A reset does not wait for chains of any length, though the output takes them all") func endlessChains() throws {
+    let device = ConsoleDevice(output: NullOutput())
+    try withPlainDriver(device) { guest in
+      let driver = try #require(guest.drivers[transmit] as? SplitDriver)
+      // 64 chains of 2 GiB, all of it the same memory.
+      let table = (0..<128).map { RawDescriptor(address: 4096, length: 16 << 20, flags: $0 == 127 ? 0 : 1, link: UInt16($0 + 1)) }
+      let address = try driver.writeTable(table)
+      for head in 0..<64 {
+        try driver.write(RawDescriptor(address: address, length: UInt32(16 * table.count), flags: 4, link: 0), at: head)
+        try driver.publish(UInt16(head))
+      }
+      guest.ring(transmit)
+      device.reset()
+      #expect(try driver.usedRing().index < 64)
+    }
+  }
 }

@@ -61,7 +61,9 @@ struct KernelFileTests {
     func message(_ problem: KernelProblem) -> String { BootError.kernel(file: "/boot/k", problem).description }
     #expect(message(.file(.empty)) == "the kernel \"/boot/k\" is empty; give a bzImage or an ELF vmlinux")
     #expect(message(.oldProtocol(version: 0x20b)).contains("2.11"))
-    #expect(message(.doesNotFit(start: 0x100_0000, end: 0x400_0000, ramEnd: 0x200_0000)).contains("0x2000000; give the guest more memory"))
+    #expect(
+      message(.doesNotFit(start: 0x100_0000, end: 0x400_0001, ramEnd: 0x200_0000)).contains(
+        "up to 65 MiB, and the guest has 32; give it more (--mem)"))
     #expect(message(.segment(3, .wraps(address: 1, size: .max))).contains("program header 3: 18446744073709551615 bytes at 0x1"))
     #expect(message(.unrecognized(kind: nil, firstBytes: [1, 2])).contains("0x1 0x2"))
     #expect(BootError.initramfs(file: "i", .tooLarge(bytes: 5, space: 3, ram: 9)).description.contains("5 bytes"))

@@ -59,7 +59,7 @@ struct ValueTypeTests {
   @Test(arguments: [
     ("16777216T", "out of range"), ("18446744073709551615K", "out of range"), ("18446744073709551616", "out of range"),
     ("17592186044416M", "out of range"), ("1.5G", "is not a whole number"), ("-1", "is not a"), ("", "is not a size"),
-    ("G", "is not a size"), ("1KB", "unknown unit \"kb\""), ("1P", "unknown unit \"p\""), ("1 G", "is not a whole number"),
+    ("G", "is not a size"), ("1KB", "\"1KB\" has an unknown unit"), ("1P", "\"1P\" has an unknown unit"), ("1 G", "is not a whole number"),
     ("1GG", "unknown unit"), ("0xG", "is not a size"),
   ])
   func sizesThatAreNone(text: String, words: String) {

@@ -70,4 +70,12 @@ struct SerialPortTests {
     #expect(message(machine(.init(backend: .file(path: "/tmp/crosvm-is-not-made-by-validation")))) == "accepted")
     #expect(message(machine(.init(backend: .file(path: "/dev/null")))) == "accepted")
   }
+
+  @Test func outputIntoAFileOfTheMachineIsRefused() {
+    let directory = TemporaryDirectory()
+    let disk = directory.file("disk")
+    var configuration = VMConfiguration(boot: .kernel(KernelConfiguration(path: disk)))
+    configuration.serialPorts = [.init(backend: .file(path: disk))]
+    #expect(message(configuration).contains("is also a disk, kernel or other file of this machine"))
+  }
 }

@@ -129,4 +129,21 @@ struct ControlCommandTests {
     for part in mistake.parts { #expect(ending.errors.contains(part)) }
     #expect(workplace.names == ["chatters", "spins"])
   }
+
+  /// What the guest or a client does decides when a line is logged; whoever should read it decides nothing about the machine.
+  @Test(arguments: [
+    // The reader has gone.
+    #"exec 3>&1; { "$@" 2>&1 >&3 3>&-; echo status=$? >&3; } | true"#,
+    // The reader does not read, and the pipe is full.
+    #"exec 3>&1; mkfifo gate; { ( head -c 65536 /dev/zero >&2; exec "$@" ) 2>&1 >&3 3>&-; echo status=$? >&3; : >gate; } | cat gate"#,
+  ])
+  func readersOfTheLogDoNotEndOrHoldAMachine(script: String) throws {
+    let options = ["--log-level", "debug", "run", "--disable-sandbox", "-s", "vm.sock", "--bios", "spins"]
+    let machine = try Crosvm(options, in: workplace, launcher: ["sh", "-c", script, "sh"])
+    #expect(machine.waitForOutput("A"))
+    for _ in 0..<3 { #expect(try ask("version", "vm.sock").status == 0) }
+    #expect(try ask("stop", "vm.sock").status == 0)
+    let ending = machine.end()
+    #expect(ending.output == "Astatus=0\n")
+  }
 }

@@ -16,10 +16,10 @@ enum ConsoleWorker {
   ) throws(SystemError) -> QueueWorker {
     let controlReceive = queues.compactMap { $0 }.first { $0.index == controlReceiveQueue }
     let services = queues.compactMap { $0 }.map { queue in
-      QueueWorker.Service(queue) { chain, _ in
+      QueueWorker.Service(queue, budget: 16) { chain, queue in
         switch queue.index {
         case receiveQueue: return input.fill(chain)
-        case transmitQueue: return output.print(chain)
+        case transmitQueue: return output.print(chain, onLongChain: { queue.doorbell.signal() })
         case controlReceiveQueue: return control.fill(chain)
         default:
           if control.handle(chain) { controlReceive?.doorbell.signal() }
@@ -100,6 +100,9 @@ final class ConsoleOutput: Sendable {
   /// What an output takes beyond what it has room for.
   private static let pieceSize: UInt64 = 4096
 
+  /// How much of a chain is printed at a time: its length is the driver's choice.
+  private static let turnSize: UInt64 = 256 << 10
+
   private struct State {
     /// No room: `unblock` comes.
     var isBlocked = false
@@ -119,12 +122,19 @@ final class ConsoleOutput: Sendable {
   func unblock() { state.withLock { $0.isBlocked = false } }
 
   /// Serves a chain of the transmit queue.
-  func print(_ chain: DescriptorChain) -> QueueWorker.Outcome {
+  ///
+  /// - Parameter onLongChain: Called when the chain is so long that others, and the end, have their turn before the rest of it.
+  func print(_ chain: DescriptorChain, onLongChain: () -> Void = {}) -> QueueWorker.Outcome {
     state.withLock { state in
+      let start = min(state.printed, chain.readableBytes)
       // The driver may have changed the chain since it was put back.
       state.printed = min(state.printed, chain.readableBytes)
       while state.printed < chain.readableBytes {
         if state.isBlocked { return .later }
+        if state.printed - start >= ConsoleOutput.turnSize {
+          onLongChain()
+          return .later
+        }
         let count = min(ConsoleOutput.pieceSize, chain.readableBytes - state.printed)
         state.piece.removeAll(keepingCapacity: true)
         do throws(ChainError) { try chain.copyReadable(offset: state.printed, count: Int(count), into: &state.piece) } catch {

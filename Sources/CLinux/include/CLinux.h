@@ -54,6 +54,7 @@ static inline int clinux_io_uring_register(int fd, unsigned opcode, const void *
 }
 static inline int clinux_tgkill(int process, int thread, int signal) { return (int)syscall(SYS_tgkill, process, thread, signal); }
 static inline int clinux_sched_setaffinity(const void *mask, size_t bytes) { return (int)syscall(SYS_sched_setaffinity, 0, bytes, mask); }
+static inline int clinux_sched_getaffinity(void *mask, size_t bytes) { return (int)syscall(SYS_sched_getaffinity, 0, bytes, mask); }
 static inline long clinux_getrandom(void *bytes, size_t count) { return syscall(SYS_getrandom, bytes, count, 0); }
 static inline int clinux_gettid(void) { return (int)syscall(SYS_gettid); }
 

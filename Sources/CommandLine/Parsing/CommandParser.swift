@@ -44,8 +44,12 @@ public struct CommandParser {
         try takeArgument(word)
       } else if word == "--" {
         optionsHaveEnded = true
-      } else if try takeOption(word) == .help {
-        return invocation(.help)
+      } else {
+        switch try takeOption(word) {
+        case .none: break
+        case .help: return invocation(.help)
+        case .final: return invocation(.run)
+        }
       }
     }
     guard command.subcommands.isEmpty else {
@@ -89,6 +93,7 @@ public struct CommandParser {
   private enum Effect {
     case none
     case help
+    case final
   }
 
   private mutating func takeOption(_ word: String) throws(UsageError) -> Effect {
@@ -100,7 +105,7 @@ public struct CommandParser {
       guard attached == nil else { throw error("\(name) takes no value; drop \(quoted(attached ?? ""))") }
       if option.name == Command.help.name { return .help }
       levels[level].occurrences.append(.init(option: option, text: ""))
-      return .none
+      return option.isFinal ? .final : .none
     }
     let text = try value(of: option, named: name, attached)
     guard option.isRepeatable || !levels[level].has("--" + option.name) else {

@@ -34,9 +34,11 @@ public struct Flag: Sendable {
   /// - Parameters:
   ///   - name: Its name, without the hyphens.
   ///   - short: Its letter.
+  ///   - isFinal: Whether it says all by itself: what follows is not looked at, and nothing need be there.
   ///   - summary: What it is for: one or more sentences.
-  public init(_ name: String, short: Character? = nil, _ summary: String) {
-    description = OptionDescription(name: name, short: short, shape: nil, defaultText: nil, isRepeatable: true, summary: summary)
+  public init(_ name: String, short: Character? = nil, isFinal: Bool = false, _ summary: String) {
+    description = OptionDescription(
+      name: name, short: short, shape: nil, defaultText: nil, isRepeatable: true, isFinal: isFinal, summary: summary)
   }
 }
 
@@ -52,6 +54,8 @@ public struct OptionDescription: Sendable {
   public let defaultText: String?
   /// Whether it may be given more than once.
   public let isRepeatable: Bool
+  /// Whether it says all by itself: what follows is not looked at, and nothing need be there.
+  public var isFinal = false
   /// What it is for.
   public let summary: String
 }

@@ -75,7 +75,7 @@ extension ValueType where Value == UInt64 {
         throw ValueError("\(quoted(text)) is not a whole number", at: node.position, remedy: "give \(expected)")
       }
       guard let shift = unit.isEmpty ? bareUnit.rawValue : unitShifts[unit] else {
-        throw ValueError("\(quoted(text)) has the unknown unit \(quoted(unit))", at: node.position, remedy: "give \(expected)")
+        throw ValueError("\(quoted(text)) has an unknown unit", at: node.position, remedy: "give \(expected)")
       }
       switch wholeNumber(digits) {
       case .none: throw ValueError("\(quoted(text)) is not a size", at: node.position, remedy: "give \(expected)")

@@ -1,3 +1,5 @@
+internal import Platform
+
 /// The virtual CPUs.
 public struct CPUConfiguration: Sendable, Equatable {
   /// How many there are, 1 to 32.
@@ -38,8 +40,9 @@ public struct CPUConfiguration: Sendable, Equatable {
 
   private static func validate(_ set: Set<Int>) throws(ConfigurationError) {
     guard !set.isEmpty else { throw .emptyAffinity }
-    for cpu in set.sorted() where !hostCPUs.contains(cpu) {
-      throw .hostCPU(cpu)
+    let usable = PThread.affinity
+    for cpu in set.sorted() where !hostCPUs.contains(cpu) || !usable.isEmpty && !usable.contains(cpu) {
+      throw .hostCPU(cpu, usable: usable)
     }
   }
 }

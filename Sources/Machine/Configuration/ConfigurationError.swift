@@ -48,7 +48,7 @@ public enum ConfigurationError: Error, Equatable, CustomStringConvertible {
   /// An affinity set allows no CPU.
   case emptyAffinity
   /// No host can have a CPU of that number.
-  case hostCPU(Int)
+  case hostCPU(Int, usable: Set<Int>)
   /// The memory is too small or too large.
   case memorySize(UInt64)
   /// The memory is not a whole number of pages.
@@ -71,6 +71,8 @@ public enum ConfigurationError: Error, Equatable, CustomStringConvertible {
   case twoEarlyConsoles(String, String)
   /// Two serial ports are to read the standard input.
   case twoReadersOfStandardInput(String, String)
+  /// A serial port is to write to a file that the machine also reads.
+  case outputIsInput(String)
   /// The devices do not fit the PCI bus.
   case pciDeviceCount(Int)
   /// The machine's name is empty, too long, or has characters that do not belong there.
@@ -87,7 +89,8 @@ public enum ConfigurationError: Error, Equatable, CustomStringConvertible {
     case .affinityOfMissingCPU(let cpu, let count):
       "the affinity names virtual CPU \(cpu), but there are \(count), numbered from 0; give more CPUs or drop it"
     case .emptyAffinity: "an affinity set is empty; name at least one CPU of the host"
-    case .hostCPU(let cpu): "the affinity names CPU \(cpu) of the host; give numbers from 0 to \(CPUConfiguration.hostCPUs.upperBound)"
+    case .hostCPU(let cpu, let usable):
+      "the affinity names CPU \(cpu) of the host, which this process may not use; give some of \(ranges(usable))"
     case .memorySize(let size): "\(byteCount(size)) of memory are not possible; give 16 MiB to 4 TiB"
     case .memoryAlignment(let size): "\(size) bytes of memory are not a whole number of pages; give a multiple of 4096"
     case .disk(let path, let error): "the disk \(path.debugDescription): \(error)"
@@ -104,6 +107,8 @@ public enum ConfigurationError: Error, Equatable, CustomStringConvertible {
     case .twoConsoles(let first, let second): "both \(first) and \(second) are to be the console; choose one"
     case .twoEarlyConsoles(let first, let second): "both \(first) and \(second) are to be the early console; choose one"
     case .twoReadersOfStandardInput(let first, let second): "both \(first) and \(second) are to read the standard input; choose one"
+    case .outputIsInput(let path):
+      "the serial output \(path.debugDescription) is also a disk, kernel or other file of this machine; give another file"
     case .pciDeviceCount(let count):
       "there are \(count) PCI devices, and the bus has room for \(VMConfiguration.pciDeviceLimit); use fewer disks or consoles"
     case .name(let name):
@@ -138,4 +143,17 @@ private func byteCount(_ size: UInt64) -> String {
     return "\(size >> unit.shift) \(unit.name)"
   }
   return "\(size) bytes"
+}
+
+/// Numbers as an option takes them: `0-3,6`.
+private func ranges(_ numbers: Set<Int>) -> String {
+  var ranges: [ClosedRange<Int>] = []
+  for number in numbers.sorted() {
+    if let last = ranges.last, last.upperBound + 1 == number {
+      ranges[ranges.count - 1] = last.lowerBound...number
+    } else {
+      ranges.append(number...number)
+    }
+  }
+  return ranges.map { $0.count == 1 ? "\($0.lowerBound)" : "\($0.lowerBound)-\($0.upperBound)" }.joined(separator: ",")
 }

@@ -50,6 +50,12 @@ enum PathCheck {
     }
   }
 
+  /// What a path leads to; nil where that is nothing.
+  static func identity(_ path: String) -> Identity? {
+    guard case .success(let status) = lookUp(path) else { return nil }
+    return Identity(device: UInt64(status.st_dev), node: UInt64(status.st_ino))
+  }
+
   private static func status(of path: String, as role: ConfigurationError.FileRole) throws(ConfigurationError) -> stat {
     guard !path.isEmpty else { throw .file(role, path: path, .emptyPath) }
     switch lookUp(path) {

@@ -1,3 +1,4 @@
+internal import BlockDevice
 public import PlatformDevices
 
 extension VMConfiguration {
@@ -36,7 +37,20 @@ extension VMConfiguration {
     if let (first, second) = firstTwo(where: \.isEarlyConsole) { throw .twoEarlyConsoles(first, second) }
     if let (first, second) = firstTwo(where: \.readsStandardInput) { throw .twoReadersOfStandardInput(first, second) }
     for port in serialPorts {
-      if case .file(let path) = port.backend { try PathCheck.outputFile(path, as: .serialOutput) }
+      guard case .file(let path) = port.backend else { continue }
+      try PathCheck.outputFile(path, as: .serialOutput)
+      // What the guest writes there would damage it.
+      if let output = PathCheck.identity(path), inputFiles.contains(where: { PathCheck.identity($0) == output }) {
+        throw .outputIsInput(path)
+      }
+    }
+  }
+
+  /// The files that the machine works with besides those it writes its output to.
+  private var inputFiles: [String] {
+    switch boot {
+    case .kernel(let kernel): disks.map(\.path) + [kernel.path] + (kernel.initramfs.map { [$0] } ?? [])
+    case .firmware(let path): disks.map(\.path) + [path]
     }
   }
 

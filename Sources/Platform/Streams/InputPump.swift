@@ -50,7 +50,9 @@ public final class InputPump: Sendable {
   public func stop() {
     stopping.value.store(true, ordering: .releasing)
     wake.signal()
-    thread.join()
+    // Where another process reads the same input, the thread may sleep in a read of what that one took. It is left there: it holds
+    // nothing but its buffer, and what it reads goes nowhere.
+    if thread.hasEnded(within: 200) { thread.join() }
   }
 
   /// Waits for input; `nil` at its end or when the pump shall stop.

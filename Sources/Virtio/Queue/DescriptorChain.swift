@@ -37,6 +37,16 @@ public struct DescriptorChain: Sendable {
     writableBytes = 0
   }
 
+  /// Forgets all buffers of a chain that was completed, and gives back storage that few requests need, which a driver could make grow
+  /// for each of a device's requests.
+  public mutating func trim() {
+    if readable.capacity > DescriptorChain.keptBuffers { readable = [] }
+    if writable.capacity > DescriptorChain.keptBuffers { writable = [] }
+    clear(id: id)
+  }
+
+  private static let keptBuffers = 64
+
   mutating func setID(_ id: UInt16) { self.id = id }
 
   /// Adds the buffer of a descriptor.

@@ -22,7 +22,7 @@ final class LogSink: Sendable {
   /// Writes one line.
   func write(_ text: String, of name: String, at level: Logger.Level) {
     let line = LogSink.oneLine("\(name): \(text)")
-    StandardStreams.complain("[\(LogSink.time()) \(level.word)] \(line)")
+    StandardStreams.complain("[\(LogSink.time()) \(level.word)] \(line)", milliseconds: 200)
     // What cannot be logged cannot be complained of in the log.
     try? systemLog?.write(line.utf8, severity: level.severity)
   }

@@ -2,7 +2,7 @@ import CommandLine
 
 /// The options of every command, which may be given before its name.
 struct GlobalOptions {
-  static let version = Flag("version", short: "V", "Print the version and exit.")
+  static let version = Flag("version", short: "V", isFinal: true, "Print the version and exit.")
 
   static let extendedStatus = Flag(
     "extended-status", "Let the exit status tell apart how a machine ended, as listed below.")

@@ -68,7 +68,9 @@ enum RunOptions {
   static let allowParavirtualKVM = Flag(
     "allow-paravirtual-kvm", "Start KERNEL also on a host without hardware virtualization, where only kernels run that were built for it.")
 
-  static let disableSandbox = Flag("disable-sandbox", "Run all devices in one process, without jails. For debugging: it takes a wall away.")
+  static let disableSandbox = Flag(
+    "disable-sandbox",
+    "Run all devices in one process, without jails. This version has no jails yet and says so; with this option it does not.")
 }
 
 extension ValueType where Value == CPUAffinity {

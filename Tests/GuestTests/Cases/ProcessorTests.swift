@@ -2,7 +2,7 @@ import Glibc
 
 /// Processors and interrupt controllers.
 let processorTests: [GuestTest] =
-  [1, 2, 4].map { count in
+  [1, 2, 4, 32].map { count in
     GuestTest("\(count) of \(count) processors come online") { environment in
       let script = "echo online=$(nproc); echo packages=$(cat /sys/devices/system/cpu/cpu*/topology/physical_package_id | sort -u | wc -l)"
       let run = try Guest(options: ["-c", "\(count)"], script: script).run(environment)
