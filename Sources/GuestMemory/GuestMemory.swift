@@ -1,3 +1,4 @@
+internal import CLinux
 internal import Glibc
 public import Platform
 
@@ -131,6 +132,25 @@ public final class GuestMemory: Sendable {
       guard length > 0 else { throw .endOfFile(offset: offset, missing: UInt64(target.count - done)) }
       done += length
     }
+  }
+
+  /// Gives memory back to the host; it reads as zeroes afterwards, and comes back when it is written (madvise(2), MADV_REMOVE).
+  ///
+  /// Only whole pages of the host within the range are given back.
+  ///
+  /// - Throws: `outOfRange` unless all bytes are in one region; `system`.
+  public func release(_ address: GuestAddress, count: UInt64) throws(GuestMemoryError) {
+    let slice = try slice(address, count: count)
+    let page = UInt64(sysconf(Int32(_SC_PAGESIZE)))
+    // No overflow: the range lies in a region, which ends well below 2^64.
+    let skipped = (page - address.rawValue % page) % page
+    guard count > skipped, (count - skipped) / page > 0 else { return }
+    let length = Int((count - skipped) / page * page)
+    let code = unsafe slice.withUnsafePointer { start in
+      // In bounds: skipped + length <= count. Readers of these bytes see zeroes, as they would if the guest had written them.
+      unsafe madvise(start + Int(skipped), length, clinux_MADV_REMOVE) == 0 ? 0 : errno
+    }
+    guard code == 0 else { throw .system(SystemError("give guest memory back", code: code)) }
   }
 
   /// The pages of a region that the VMM wrote since the last call, a bit a page, and forgets them; empty unless writes are tracked.

@@ -20,5 +20,6 @@ func virtioDeviceList(_ configuration: VMConfiguration, ports: SerialPorts, logg
   }
   if configuration.hasEntropyDevice { devices.append(NamedVirtioDevice(name: "rng", device: EntropyDevice())) }
   devices += ports.consoles
+  if configuration.hasBalloon { devices.append(NamedVirtioDevice(name: "balloon", device: try BalloonDevice(logger: logger))) }
   return devices
 }

@@ -1,3 +1,4 @@
+internal import BasicDevices
 internal import Boot
 internal import Bus
 internal import Glibc
@@ -16,6 +17,8 @@ final class DeviceSet: Sendable {
   private let virtioDevices: [VirtioPCIDevice]
   private let ports: SerialPorts
   private let power: ACPIPowerManagement
+  /// The memory balloon, where there is one.
+  let balloon: BalloonDevice?
   /// How many disks there are.
   let diskCount: Int
 
@@ -26,8 +29,9 @@ final class DeviceSet: Sendable {
     try ports.attach(to: board)
     power = try PlatformDeviceList(configuration: configuration, map: map).attach(to: board)
     diskCount = configuration.disks.count
-    virtioDevices = try Self.plugIn(
-      try virtioDeviceList(configuration, ports: ports, logger: logger), root: root, board: board, memory: memory, logger: logger)
+    let list = try virtioDeviceList(configuration, ports: ports, logger: logger)
+    balloon = list.lazy.compactMap { $0.device as? BalloonDevice }.first
+    virtioDevices = try Self.plugIn(list, root: root, board: board, memory: memory, logger: logger)
     description = Self.describe(configuration, root: root, board: board)
   }
 

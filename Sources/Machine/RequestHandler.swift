@@ -1,3 +1,4 @@
+internal import BasicDevices
 internal import Control
 internal import Logging
 internal import PlatformDevices
@@ -34,7 +35,12 @@ final class RequestHandler: Sendable {
     case .resume: return resume()
     case .pressPowerButton: return pressPowerButton()
     case .version: return .done(version)
-    case .balloon, .balloonStatistics: return .failed("this machine has no balloon")
+    case .balloon(let bytes):
+      return withBalloon { balloon throws(BalloonDevice.Refusal) in
+        try balloon.setTarget(bytes: bytes)
+        return ""
+      }
+    case .balloonStatistics: return withBalloon { balloon throws(BalloonDevice.Refusal) in try balloon.statistics().json }
     case .resizeDisk(let index, let bytes): return resizeDisk(index, bytes)
     case .listUSB, .attachUSB, .detachUSB: return .failed("this machine has no USB controller")
     }
@@ -61,6 +67,12 @@ final class RequestHandler: Sendable {
     control.resume()
     logger.info("resumed")
     return .done("")
+  }
+
+  private func withBalloon(_ body: (BalloonDevice) throws(BalloonDevice.Refusal) -> String) -> ControlResponse {
+    guard let balloon = devices.balloon else { return .failed("this machine has no balloon (--no-balloon)") }
+    if control.isPaused { return .failed("the machine is suspended; resume it first") }
+    do { return .done(try body(balloon)) } catch { return .failed("\(error)") }
   }
 
   private func pressPowerButton() -> ControlResponse {

@@ -13,6 +13,8 @@ public struct VirtioDeviceType: RawRepresentable, Hashable, Sendable {
   public static let console = VirtioDeviceType(rawValue: 3)
   /// A source of randomness (section 5.4).
   public static let entropy = VirtioDeviceType(rawValue: 4)
+  /// A memory balloon (section 5.5).
+  public static let balloon = VirtioDeviceType(rawValue: 5)
 }
 
 /// A virtio device without its transport: what every device of this project implements.

@@ -22,6 +22,7 @@ enum RunCommand {
     let isSplit = arguments.contains(RunOptions.splitIrqchip)
     configuration.interruptController = try arguments.value(of: RunOptions.irqchip) ?? (isSplit ? .split : .kernel)
     configuration.hasEntropyDevice = !arguments.contains(RunOptions.noRng)
+    configuration.hasBalloon = !arguments.contains(RunOptions.noBalloon)
     configuration.hasI8042 = !arguments.contains(RunOptions.noI8042)
     configuration.hasRTC = !arguments.contains(RunOptions.noRTC)
     configuration.allowsParavirtualHost = arguments.contains(RunOptions.allowParavirtualKVM)

@@ -42,7 +42,7 @@ struct VMConfigurationTests {
     #expect(configuration.cpus == CPUConfiguration(count: 1))
     #expect(configuration.hasEntropyDevice && configuration.hasI8042 && configuration.hasRTC && configuration.isSandboxed)
     #expect(configuration.interruptController == .kernel)
-    #expect(configuration.pciDeviceCount == 1)
+    #expect(configuration.pciDeviceCount == 2)
   }
 
   @Test func aKernelThatIsNotThereIsNamed() {
@@ -90,15 +90,16 @@ struct VMConfigurationTests {
     let image = directory.file("disk")
     let disks = (0..<40).map { _ in BlockConfiguration(path: image, isReadOnly: true) }
     try machine { $0.disks = Array(disks.prefix(26)) }.validate()
-    try machine { $0.disks = Array(disks.prefix(30)) }.validate()
-    expect(machine { $0.disks = Array(disks.prefix(31)) }, toFailWith: "32 PCI devices", "31")
+    try machine { $0.disks = Array(disks.prefix(29)) }.validate()
+    expect(machine { $0.disks = Array(disks.prefix(30)) }, toFailWith: "32 PCI devices", "31")
     try machine {
       $0.disks = Array(disks.prefix(31))
       $0.hasEntropyDevice = false
+      $0.hasBalloon = false
     }.validate()
     expect(
       machine {
-        $0.disks = Array(disks.prefix(30))
+        $0.disks = Array(disks.prefix(29))
         $0.serialPorts = [SerialConfiguration(hardware: .virtioConsole)]
       }, toFailWith: "32 PCI devices")
   }

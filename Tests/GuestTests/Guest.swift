@@ -84,7 +84,7 @@ struct Guest {
 /// A guest under way.
 struct RunningGuest {
   private let command: [String]
-  private let process: pid_t
+  let process: pid_t
   private let streams: [String]
 
   init(_ command: [String], input: String, _ environment: TestEnvironment) throws {

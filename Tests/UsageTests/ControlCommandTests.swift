@@ -68,7 +68,7 @@ struct ControlCommandTests {
   @Test func whatAMachineHasNotItSays() throws {
     let machine = try start("spins")
     for (words, part) in [
-      (["balloon", "4096", "vm.sock"], "no balloon"), (["balloon_stats", "vm.sock"], "no balloon"),
+      (["balloon", "4096", "vm.sock"], "no driver for its balloon"), (["balloon_stats", "vm.sock"], "no driver for its balloon"),
       (["usb", "list", "vm.sock"], "no USB controller"), (["usb", "detach", "1", "vm.sock"], "no USB controller"),
       (["usb", "attach", "1:2:18d1:4ee1", "-", "vm.sock"], "no USB controller"), (["disk", "resize", "0", "4096", "vm.sock"], "no disk 0"),
       (["powerbtn", "vm.sock"], "does not listen to its power button"),

@@ -62,6 +62,7 @@ static inline int clinux_gettid(void) { return (int)syscall(SYS_gettid); }
 static const int clinux_MFD_CLOEXEC = 0x0001, clinux_MFD_ALLOW_SEALING = 0x0002;
 static const int clinux_F_ADD_SEALS = 1033, clinux_F_SEAL_SEAL = 1, clinux_F_SEAL_SHRINK = 2, clinux_F_SEAL_GROW = 4;
 static const int clinux_F_OFD_SETLK = 37;
+static const int clinux_MADV_REMOVE = 9;
 static const int clinux_O_DIRECT = 040000;
 static const int clinux_AT_EMPTY_PATH = 0x1000, clinux_RWF_DSYNC = RWF_DSYNC, clinux_RWF_NOWAIT = RWF_NOWAIT;
 static inline void *clinux_MAP_FAILED(void) { return MAP_FAILED; }

@@ -25,6 +25,9 @@ public struct VMConfiguration: Sendable, Equatable {
   /// Whether the guest has a virtio entropy device.
   public var hasEntropyDevice: Bool
 
+  /// Whether the guest has a virtio memory balloon.
+  public var hasBalloon: Bool
+
   /// Whether the guest has a PC's keyboard controller, with which it can reset the machine.
   public var hasI8042: Bool
 
@@ -59,6 +62,7 @@ public struct VMConfiguration: Sendable, Equatable {
     disks = []
     serialPorts = []
     hasEntropyDevice = true
+    hasBalloon = true
     hasI8042 = true
     hasRTC = true
     interruptController = .kernel
@@ -72,7 +76,7 @@ public struct VMConfiguration: Sendable, Equatable {
 
   /// How many PCI devices the machine has, besides the host bridge.
   public var pciDeviceCount: Int {
-    disks.count + serialPorts.count { $0.hardware == .virtioConsole } + (hasEntropyDevice ? 1 : 0)
+    disks.count + serialPorts.count { $0.hardware == .virtioConsole } + (hasEntropyDevice ? 1 : 0) + (hasBalloon ? 1 : 0)
   }
 
   /// Checks every value, what they say together, and that the files they name can be opened.

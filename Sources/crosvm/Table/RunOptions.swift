@@ -61,6 +61,8 @@ enum RunOptions {
 
   static let noRng = Flag("no-rng", "Leave out the virtio entropy device.")
 
+  static let noBalloon = Flag("no-balloon", "Leave out the virtio memory balloon.")
+
   static let noI8042 = Flag("no-i8042", "Leave out the keyboard controller, through which a PC can be reset.")
 
   static let noRTC = Flag("no-rtc", "Leave out the real-time clock.")

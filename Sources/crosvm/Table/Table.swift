@@ -46,7 +46,8 @@ enum Table {
         "Platform",
         [
           RunOptions.irqchip.description, RunOptions.splitIrqchip.description, RunOptions.noRng.description,
-          RunOptions.noI8042.description, RunOptions.noRTC.description, RunOptions.allowParavirtualKVM.description,
+          RunOptions.noBalloon.description, RunOptions.noI8042.description, RunOptions.noRTC.description,
+          RunOptions.allowParavirtualKVM.description,
           RunOptions.disableSandbox.description,
         ]),
     ]

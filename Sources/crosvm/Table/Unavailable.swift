@@ -26,7 +26,7 @@ extension Table {
       "--rotary"),
     Command.Unavailable("it has no TPM", "--software-tpm", "--vtpm-proxy"),
     Command.Unavailable("it has no USB controller", "--no-usb"),
-    Command.Unavailable("it has no balloon device", "--no-balloon", "--balloon-control", "--balloon-bias-mib", "--balloon-page-reporting"),
+    Command.Unavailable("its balloon has no such settings", "--balloon-control", "--balloon-bias-mib", "--balloon-page-reporting"),
     Command.Unavailable(
       "it has no persistent memory devices", "--pmem", "--pmem-device", "--rw-pmem-device", "--pmem-ext2", "--pstore", "--pflash"),
     Command.Unavailable("it has no SCSI devices", "--scsi-block"),

@@ -16,8 +16,29 @@ private struct SteeredGuest {
 
   /// Runs a command of crosvm on the socket; nil when it worked, else what it said.
   func ask(_ words: String...) throws -> String? {
-    let run = try Child.run([environment.crosvm] + words + [socket], input: "", seconds: 120, directory: environment.scratch)
+    let run = try run(words)
     return run.status == 0 ? nil : run.errors
+  }
+
+  /// Runs a command of crosvm on the socket.
+  func run(_ words: [String]) throws -> GuestRun {
+    try Child.run([environment.crosvm] + words + [socket], input: "", seconds: 120, directory: environment.scratch)
+  }
+
+  /// How much of the guest's memory the host keeps, in MiB.
+  var residentMebibytes: Int {
+    let line = Child.read("/proc/\(running.process)/status").split(separator: "\n").first { $0.hasPrefix("RssShmem:") }
+    return (line?.split(separator: " ").dropFirst().first.flatMap { Int($0) } ?? 0) / 1024
+  }
+
+  /// Whether that comes to be within some seconds.
+  func waits(seconds: Int, until condition: (Int) -> Bool) -> Bool {
+    let deadline = Child.now() + Double(seconds)
+    while !condition(residentMebibytes) {
+      if Child.now() > deadline { return false }
+      usleep(200_000)
+    }
+    return true
   }
 }
 
@@ -82,5 +103,45 @@ let controlTests: [GuestTest] = [
     try expect((run.value("rounds").flatMap { Int($0) } ?? 0) > 0, "rounds of fio", in: run)
     let clock = run.value("clock").flatMap { Int($0) } ?? 0
     try expect(abs(end - clock) < 60, "the guest's clock to be the host's, not \(clock - end) seconds off", in: run)
+  },
+  GuestTest("memory that the guest frees is freed on the host, by reports and by the balloon; statistics tell") { environment in
+    let steps =
+      waitForButton + """
+
+        modprobe virtio_balloon; mkdir /tmp/memory; mount -t tmpfs -o size=300m none /tmp/memory
+        head -c 200M /dev/zero | tr '\\0' x >/tmp/memory/file; echo WRITTEN
+        sleep 20; rm /tmp/memory/file; echo FREED
+        wait
+        """
+    let options = ["-m", "1024", "-r", environment.file("root.squashfs")]
+    let guest = try SteeredGuest(Guest(options: options, script: steps), environment)
+    try expect(guest.running.waitForOutput("WRITTEN", seconds: 300), "a guest that has written to its memory")
+    let written = guest.residentMebibytes
+    try expect(guest.running.waitForOutput("FREED", seconds: 100), "a guest that has freed its memory")
+    let isReported = guest.waits(seconds: 60) { $0 < written - 150 }
+    let reported = guest.residentMebibytes
+    let refusal = try guest.ask("balloon", "\(768 << 20)")
+    // Far more than is free at the host by now: what the balloon takes is mostly untouched, so the guest's own figure tells.
+    var statistics = ""
+    let deadline = Child.now() + 120
+    repeat {
+      statistics = try guest.run(["balloon_stats"]).output
+      usleep(500_000)
+    } while !statistics.contains("\"balloon_actual\": \(768 << 20)}") && Child.now() < deadline
+    let back = try guest.ask("balloon", "0")
+    var last = ""
+    let end = Child.now() + 120
+    repeat {
+      last = try guest.run(["balloon_stats"]).output
+      usleep(500_000)
+    } while !last.contains("\"balloon_actual\": 0}") && Child.now() < end
+    _ = try guest.ask("powerbtn")
+    let run = guest.running.end(nil, seconds: 200)
+    try expect(isReported, "free pages to leave the host's memory: \(written) MiB before, \(reported) after", in: run)
+    try expect(refusal == nil && back == nil, "a balloon that moves, not \(refusal ?? "") \(back ?? "")", in: run)
+    try expect(statistics.contains("\"balloon_actual\": \(768 << 20)}"), "768 MiB in the balloon, not \(statistics)", in: run)
+    try expect(statistics.contains("\"total_memory\": ") && !statistics.contains("\"total_memory\": null"), "statistics", in: run)
+    try expect(last.contains("\"balloon_actual\": 0}"), "an empty balloon at the end, not \(last)", in: run)
+    try expect(run.status == 0, "an ordinary end", in: run)
   },
 ]
