@@ -59,8 +59,8 @@ struct Guest {
 
   /// Boots the guest and waits for its end.
   ///
-  /// In a lab of 8000 MiB about one guest in fifty meets a triple fault before its kernel has said a word; none did in smaller ones. The cause
-  /// is not known, the emulation of nested paging is suspected. Such a boot is tried once more, and the run says so.
+  /// The emulated host loses a guest now and then: a triple fault before its kernel has said a word: one boot in fifty in one series, none of 132 in another. The cause
+  /// is not known; the emulation of nested paging is suspected. Such a boot is tried once more, and the run says so.
   func run(_ environment: TestEnvironment) throws -> GuestRun {
     let run = try start(environment).end(nil, seconds: seconds)
     guard run.status != nil, run.output.isEmpty, run.errors.contains("triple fault") else { return run }
