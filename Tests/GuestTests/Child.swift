@@ -49,6 +49,12 @@ enum Child {
     }
   }
 
+  /// Whether a process has ended; `wait` still tells how.
+  static func hasEnded(_ process: pid_t) -> Bool {
+    var information = unsafe siginfo_t()
+    return unsafe waitid(P_PID, id_t(process), &information, WEXITED | WNOHANG | WNOWAIT) == 0 && information.si_signo != 0
+  }
+
   static func now() -> Double {
     var time = timespec()
     unsafe clock_gettime(CLOCK_MONOTONIC, &time)
