@@ -20,7 +20,7 @@ let serialTests: [GuestTest] = [
       | cmp - /tmp/paste && echo same=$((1+1))
       """
     let input = "stty -echo; cat >/tmp/paste <<END\n" + lines.joined(separator: "\n") + "\nEND\n\(compare)\nexit\n"
-    let run = try Guest(input: input).run(environment)
+    let run = try Guest(input: input, seconds: 900).run(environment)
     // The sum, because the console also shows what was typed.
     try expect(run.output.contains("same=2"), "all 1000 lines in the guest", in: run)
   },
