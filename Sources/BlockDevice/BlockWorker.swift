@@ -39,19 +39,6 @@ final class WriteCache: Sendable {
   }
 }
 
-/// Counts what a guest may cause any number of times, so that the log does not grow with it. Lives as long as the device.
-final class FailureCount: Sendable {
-  private let total = Atomic<Int>(0)
-
-  var count: Int { total.load(ordering: .relaxed) }
-
-  /// Counts one more; true for the 1st, 2nd, 4th, 8th...
-  func isWorthALine() -> Bool {
-    let count = total.wrappingAdd(1, ordering: .relaxed).newValue
-    return count & (count - 1) == 0
-  }
-}
-
 /// The thread of one queue.
 struct BlockWorker: Sendable {
   private let thread: PThread

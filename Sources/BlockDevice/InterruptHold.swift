@@ -29,7 +29,8 @@ struct InterruptHold {
   /// Notes that a request was given back.
   mutating func add(bytes: UInt64) {
     requests += 1
-    self.bytes = self.bytes.addingReportingOverflow(bytes).overflow ? .max : self.bytes + bytes
+    let (sum, overflow) = self.bytes.addingReportingOverflow(bytes)
+    self.bytes = overflow ? .max : sum
   }
 
   /// Notes that the driver was told.

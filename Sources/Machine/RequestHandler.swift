@@ -9,6 +9,8 @@ final class RequestHandler: Sendable {
   /// How long processors may take to leave the guest: far more than they need, for a host that is short of processors.
   private static let parkingMilliseconds = 10_000
 
+  private static let suspended = ControlResponse.failed("the machine is suspended; resume it first")
+
   private let control: RunControl
   private let devices: DeviceSet
   private let version: String
@@ -71,12 +73,12 @@ final class RequestHandler: Sendable {
 
   private func withBalloon(_ body: (BalloonDevice) throws(BalloonDevice.Refusal) -> String) -> ControlResponse {
     guard let balloon = devices.balloon else { return .failed("this machine has no balloon (--no-balloon)") }
-    if control.isPaused { return .failed("the machine is suspended; resume it first") }
+    if control.isPaused { return Self.suspended }
     do { return .done(try body(balloon)) } catch { return .failed("\(error)") }
   }
 
   private func pressPowerButton() -> ControlResponse {
-    if control.isPaused { return .failed("the machine is suspended; resume it first") }
+    if control.isPaused { return Self.suspended }
     guard devices.pressPowerButton() else {
       return .failed("the guest does not listen to its power button (yet); crosvm stop ends the machine at once")
     }

@@ -82,16 +82,9 @@ final class RunControl: Sendable {
   ///
   /// - Returns: Whether they are: not when the run has ended meanwhile, or not within the time.
   func waitUntilParked(_ processors: Int, milliseconds: Int) -> Bool {
-    let deadline = monotonicNanoseconds() + UInt64(milliseconds) * 1_000_000
-    while true {
-      let (parked, hasEnded) = state.withLock { ($0.parked, $0.phase.hasEnded) }
-      if hasEnded { return false }
-      if parked >= processors { return true }
-      let now = monotonicNanoseconds()
-      guard now < deadline else { return false }
-      hasParked.wait(milliseconds: Int32(clamping: (deadline - now) / 1_000_000 + 1))
-      hasParked.drain()
-    }
+    hasParked.wait(milliseconds: milliseconds) { () -> Bool? in
+      state.withLock { state in state.phase.hasEnded ? false : state.parked >= processors ? true : nil }
+    } ?? false
   }
 
   /// Lets processors go on after `pause`.

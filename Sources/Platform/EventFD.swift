@@ -28,6 +28,20 @@ public final class EventFD: Sendable {
     _ = unsafe poll(&watched, 1, milliseconds)
   }
 
+  /// Waits until something is found, looking at first and after each signal, which is taken; or until the time is over.
+  ///
+  /// - Returns: What was found; nil when nothing was in time.
+  public func wait<Found>(milliseconds: Int, until look: () -> Found?) -> Found? {
+    let deadline = monotonicNanoseconds() + UInt64(max(0, milliseconds)) * 1_000_000
+    while true {
+      if let found = look() { return found }
+      let now = monotonicNanoseconds()
+      guard now < deadline else { return nil }
+      wait(milliseconds: Int32(clamping: (deadline - now) / 1_000_000 + 1))
+      drain()
+    }
+  }
+
   /// Takes the count and sets it to zero; zero when nobody signalled.
   @discardableResult
   public func drain() -> UInt64 {

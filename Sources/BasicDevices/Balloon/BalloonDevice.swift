@@ -33,10 +33,9 @@ public final class BalloonDevice: VirtioDevice {
     /// From a saved state, for the next activation.
     var restored: ConfigurationSpace?
     var activation: VirtioActivation?
-    var worker: QueueWorker?
+    var slot = WorkerSlot()
     /// Wakes the worker to give the statistics' buffer back.
     var request: EventFD?
-    var isSuspended = false
   }
 
   private let state = Mutex(State())
@@ -112,13 +111,14 @@ public final class BalloonDevice: VirtioDevice {
   public func activate(_ activation: VirtioActivation) throws {
     reset()
     try state.withLock { state in
-      let worker = try BalloonWorker.start(activation, statistics: statisticsExchange, logger: logger, suspended: state.isSuspended)
+      let worker = try BalloonWorker.start(activation, statistics: statisticsExchange, logger: logger, suspended: state.slot.isSuspended)
       let request = try EventFD()
       try worker.watch(request.number) { [statisticsExchange] _ in
         request.drain()
         statisticsExchange.giveBack()
       }
-      (state.activation, state.worker, state.request) = (activation, worker, request)
+      (state.activation, state.request) = (activation, request)
+      state.slot.fill(worker)
       if let restored = state.restored.take() { state.space = restored }
     }
   }
@@ -129,7 +129,7 @@ public final class BalloonDevice: VirtioDevice {
       state.activation = nil
       state.request = nil
       state.space = ConfigurationSpace(size: Layout.size)
-      return state.worker.take()
+      return state.slot.take()
     }
     worker?.stop()
     statisticsExchange.forget()
@@ -137,18 +137,12 @@ public final class BalloonDevice: VirtioDevice {
 
   /// Holds requests back.
   public func suspend() {
-    state.withLock { state in
-      state.isSuspended = true
-      state.worker?.suspend()
-    }
+    state.withLock { $0.slot.suspend() }
   }
 
   /// Serves requests again.
   public func resume() {
-    state.withLock { state in
-      state.isSuspended = false
-      state.worker?.resume()
-    }
+    state.withLock { $0.slot.resume() }
   }
 
   /// The configuration space.

@@ -56,15 +56,14 @@ enum BalloonWorker {
 /// Gives memory back, and says seldom that it cannot.
 private final class ReleaseLog: Sendable {
   private let logger: Logger
-  private let failures = Atomic<Int>(0)
+  private let failures = FailureCount()
 
   init(logger: Logger) { self.logger = logger }
 
   func release(_ address: GuestAddress, _ count: UInt64, of memory: GuestMemory) {
     do { try memory.release(address, count: count) } catch {
-      let failures = failures.wrappingAdd(1, ordering: .relaxed).newValue
-      // The 1st, 2nd, 4th...: the driver may name any page any number of times.
-      if failures & (failures - 1) == 0 { logger.warning("balloon: \(error) (failure \(failures))") }
+      // The driver may name any page any number of times.
+      if failures.isWorthALine() { logger.warning("balloon: \(error) (failure \(failures.count))") }
     }
   }
 }
@@ -119,14 +118,8 @@ final class StatisticsExchange: Sendable {
 
   /// Waits for an answer after the first `count`.
   func answer(after count: Int, milliseconds: Int) -> [UInt16: UInt64]? {
-    let deadline = monotonicNanoseconds() + UInt64(milliseconds) * 1_000_000
-    while true {
-      let (answers, values) = state.withLock { ($0.answers, $0.values) }
-      if answers > count { return values.isEmpty ? nil : values }
-      let now = monotonicNanoseconds()
-      guard now < deadline else { return nil }
-      answered.wait(milliseconds: Int32(clamping: (deadline - now) / 1_000_000 + 1))
-      answered.drain()
-    }
+    // Nothing, where the queue went meanwhile.
+    let values = answered.wait(milliseconds: milliseconds) { state.withLock { $0.answers > count ? $0.values : nil } } ?? [:]
+    return values.isEmpty ? nil : values
   }
 }

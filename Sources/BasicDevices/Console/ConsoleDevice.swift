@@ -23,9 +23,8 @@ public final class ConsoleDevice: VirtioDevice, ByteReceiver {
 
   private struct State {
     var space: ConfigurationSpace
-    var worker: QueueWorker?
+    var slot = WorkerSlot()
     var interrupt: (any VirtioInterrupt)?
-    var isSuspended = false
   }
 
   private let state: Mutex<State>
@@ -61,7 +60,7 @@ public final class ConsoleDevice: VirtioDevice, ByteReceiver {
     let (interrupt, worker) = state.withLock { state in
       state.space.set(size.columns, at: ConsoleLayout.columns)
       state.space.set(size.rows, at: ConsoleLayout.rows)
-      return (state.interrupt, state.worker)
+      return (state.interrupt, state.slot.worker)
     }
     interrupt?.signalConfigurationChange()
     worker?.serve(queue: ConsoleWorker.controlReceiveQueue)
@@ -70,7 +69,7 @@ public final class ConsoleDevice: VirtioDevice, ByteReceiver {
   /// Takes input for the guest: as much as there is room for while a driver is ready.
   public func receive(_ bytes: ArraySlice<UInt8>) -> Int {
     let taken = input.receive(bytes)
-    if taken > 0 { state.withLock { $0.worker }?.serve(queue: ConsoleWorker.receiveQueue) }
+    if taken > 0 { state.withLock { $0.slot.worker }?.serve(queue: ConsoleWorker.receiveQueue) }
     return taken
   }
 
@@ -79,15 +78,16 @@ public final class ConsoleDevice: VirtioDevice, ByteReceiver {
 
   private func outputHasRoom() {
     output.unblock()
-    state.withLock { $0.worker }?.serve(queue: ConsoleWorker.transmitQueue)
+    state.withLock { $0.slot.worker }?.serve(queue: ConsoleWorker.transmitQueue)
   }
 
   /// Begins to serve the queues.
   public func activate(_ activation: VirtioActivation) throws {
     endWorker()
     try state.withLock { state in
-      state.worker = try ConsoleWorker.start(
-        activation.queues, input: input, output: output, control: control, suspended: state.isSuspended)
+      state.slot.fill(
+        try ConsoleWorker.start(
+          activation.queues, input: input, output: output, control: control, suspended: state.slot.isSuspended))
       state.interrupt = activation.interrupt
     }
     if activation.features & Feature.multiplePorts == 0 || control.guestHasOpened { input.open() }
@@ -103,7 +103,7 @@ public final class ConsoleDevice: VirtioDevice, ByteReceiver {
     input.close()
     let worker = state.withLock { state in
       state.interrupt = nil
-      return state.worker.take()
+      return state.slot.take()
     }
     worker?.stop()
     if worker != nil { output.forgetPartial() }
@@ -111,18 +111,12 @@ public final class ConsoleDevice: VirtioDevice, ByteReceiver {
 
   /// Holds input and output back.
   public func suspend() {
-    state.withLock { state in
-      state.isSuspended = true
-      state.worker?.suspend()
-    }
+    state.withLock { $0.slot.suspend() }
   }
 
   /// Serves the queues again.
   public func resume() {
-    state.withLock { state in
-      state.isSuspended = false
-      state.worker?.resume()
-    }
+    state.withLock { $0.slot.resume() }
   }
 
   /// The input that was taken and not delivered yet, the state of the port, and how much of the driver's current buffer is printed already.

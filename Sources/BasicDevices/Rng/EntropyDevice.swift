@@ -12,8 +12,7 @@ public final class EntropyDevice: VirtioDevice {
   public var queueSizes: [UInt16] { [256] }
 
   private struct State {
-    var worker: QueueWorker?
-    var isSuspended = false
+    var slot = WorkerSlot()
   }
 
   private let state = Mutex(State())
@@ -33,27 +32,21 @@ public final class EntropyDevice: VirtioDevice {
     reset()
     guard let queue = activation.queues.first ?? nil else { return }
     try state.withLock { state in
-      state.worker = try EntropyWorker.start(queue, configuration: configuration, suspended: state.isSuspended)
+      state.slot.fill(try EntropyWorker.start(queue, configuration: configuration, suspended: state.slot.isSuspended))
     }
   }
 
   /// Ends the worker.
-  public func reset() { state.withLock { $0.worker.take() }?.stop() }
+  public func reset() { state.withLock { $0.slot.take() }?.stop() }
 
   /// Holds requests back.
   public func suspend() {
-    state.withLock { state in
-      state.isSuspended = true
-      state.worker?.suspend()
-    }
+    state.withLock { $0.slot.suspend() }
   }
 
   /// Serves requests again.
   public func resume() {
-    state.withLock { state in
-      state.isSuspended = false
-      state.worker?.resume()
-    }
+    state.withLock { $0.slot.resume() }
   }
 
   /// Nothing: the device has no state of its own.

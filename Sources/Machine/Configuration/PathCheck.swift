@@ -10,6 +10,11 @@ enum PathCheck {
   struct Identity: Hashable {
     let device: UInt64
     let node: UInt64
+
+    init(_ status: stat) {
+      device = UInt64(status.st_dev)
+      node = UInt64(status.st_ino)
+    }
   }
 
   /// A regular file that can be read.
@@ -29,7 +34,7 @@ enum PathCheck {
     guard kind == S_IFREG || kind == S_IFBLK else { throw .file(role, path: path, .unsuitable) }
     guard isAccessible(path, R_OK) else { throw .file(role, path: path, .unreadable) }
     guard isReadOnly || isAccessible(path, W_OK) else { throw .file(role, path: path, .unwritable) }
-    return Identity(device: UInt64(status.st_dev), node: UInt64(status.st_ino))
+    return Identity(status)
   }
 
   /// A file that can be written, or one that can be created in an existing directory.
@@ -53,7 +58,7 @@ enum PathCheck {
   /// What a path leads to; nil where that is nothing.
   static func identity(_ path: String) -> Identity? {
     guard case .success(let status) = lookUp(path) else { return nil }
-    return Identity(device: UInt64(status.st_dev), node: UInt64(status.st_ino))
+    return Identity(status)
   }
 
   private static func status(of path: String, as role: ConfigurationError.FileRole) throws(ConfigurationError) -> stat {

@@ -34,6 +34,9 @@ public struct VMConfiguration: Sendable, Equatable {
   /// Whether the guest has a PC's real-time clock.
   public var hasRTC: Bool
 
+  /// Whether a text is printable ASCII without spaces, and not empty.
+  private func isWord(_ text: String) -> Bool { !text.isEmpty && text.utf8.allSatisfy { (0x21...0x7e).contains($0) } }
+
   /// Who emulates the interrupt controllers.
   public var interruptController: InterruptControllerMode
 
@@ -92,10 +95,10 @@ public struct VMConfiguration: Sendable, Equatable {
       throw .pciDeviceCount(pciDeviceCount)
     }
     if let name {
-      guard !name.isEmpty, name.utf8.count <= 64, name.utf8.allSatisfy({ (0x21...0x7e).contains($0) }) else { throw .name(name) }
+      guard name.utf8.count <= 64, isWord(name) else { throw .name(name) }
     }
     if let syslogTag {
-      guard !syslogTag.isEmpty, syslogTag.utf8.allSatisfy({ (0x21...0x7e).contains($0) }) else { throw .syslogTag(syslogTag) }
+      guard isWord(syslogTag) else { throw .syslogTag(syslogTag) }
     }
   }
 }

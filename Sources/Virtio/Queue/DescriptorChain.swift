@@ -37,12 +37,9 @@ public struct DescriptorChain: Sendable {
     writableBytes = 0
   }
 
-  /// Forgets all buffers of a chain that was completed, and gives back storage that few requests need, which a driver could make grow
-  /// for each of a device's requests.
+  /// Gives storage back that few requests need, which a driver could make grow for each of a device's requests. The chain was completed.
   public mutating func trim() {
-    if readable.capacity > DescriptorChain.keptBuffers { readable = [] }
-    if writable.capacity > DescriptorChain.keptBuffers { writable = [] }
-    clear(id: id)
+    if max(readable.capacity, writable.capacity) > DescriptorChain.keptBuffers { self = DescriptorChain() }
   }
 
   private static let keptBuffers = 64

@@ -25,6 +25,16 @@ private struct SteeredGuest {
     try Child.run([environment.crosvm] + words + [socket], input: "", seconds: 120, directory: environment.scratch)
   }
 
+  /// The balloon's statistics, asked for until they contain a text; the last ones when they do not within some seconds.
+  func statistics(seconds: Int, until text: String) throws -> String {
+    let deadline = Child.now() + Double(seconds)
+    while true {
+      let statistics = try run(["balloon_stats"]).output
+      if statistics.contains(text) || Child.now() > deadline { return statistics }
+      usleep(500_000)
+    }
+  }
+
   /// How much of the guest's memory the host keeps, in MiB.
   var residentMebibytes: Int {
     let line = Child.read("/proc/\(running.process)/status").split(separator: "\n").first { $0.hasPrefix("RssShmem:") }
@@ -121,20 +131,10 @@ let controlTests: [GuestTest] = [
     let isReported = guest.waits(seconds: 60) { $0 < written - 150 }
     let reported = guest.residentMebibytes
     let refusal = try guest.ask("balloon", "\(768 << 20)")
-    // Far more than is free at the host by now: what the balloon takes is mostly untouched, so the guest's own figure tells.
-    var statistics = ""
-    let deadline = Child.now() + 120
-    repeat {
-      statistics = try guest.run(["balloon_stats"]).output
-      usleep(500_000)
-    } while !statistics.contains("\"balloon_actual\": \(768 << 20)}") && Child.now() < deadline
+    // What the balloon takes is mostly untouched memory, so the driver's own figure tells.
+    let statistics = try guest.statistics(seconds: 120, until: "\"balloon_actual\": \(768 << 20)}")
     let back = try guest.ask("balloon", "0")
-    var last = ""
-    let end = Child.now() + 120
-    repeat {
-      last = try guest.run(["balloon_stats"]).output
-      usleep(500_000)
-    } while !last.contains("\"balloon_actual\": 0}") && Child.now() < end
+    let last = try guest.statistics(seconds: 120, until: "\"balloon_actual\": 0}")
     _ = try guest.ask("powerbtn")
     let run = guest.running.end(nil, seconds: 200)
     try expect(isReported, "free pages to leave the host's memory: \(written) MiB before, \(reported) after", in: run)
