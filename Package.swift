@@ -54,11 +54,13 @@ let package = Package(
   targets: [
     // Floor 0: shims for what Swift cannot say.
     .target(name: "CLinux"),
+    .systemLibrary(name: "CSeccomp", path: "Sources/CSeccomp", pkgConfig: "libseccomp", providers: [.apt(["libseccomp-dev"])]),
     // Floor 1: the operating system, typed.
     module("Platform", sees: ["CLinux"]),
     // Floor 2: guest memory and the kernel's virtual machine interface.
     module("GuestMemory", sees: ["CLinux", "Platform"]),
     module("KVM", sees: ["CLinux", "Platform"]),
+    module("Seccomp", sees: ["CLinux", "CSeccomp", "Platform"]),
     // Floor 3: how accesses and interrupts find their way.
     module("Bus", sees: []),
     module("Interrupts", sees: ["Platform"]),
@@ -94,6 +96,7 @@ let package = Package(
     tests("BasicDevicesTests", of: ["BasicDevices", "GuestMemory", "Platform", "Virtio", "VirtioTesting"]),
     tests("GuestMemoryTests", of: ["GuestMemory", "Platform"]),
     tests("KVMTests", of: ["CLinux", "GuestMemory", "KVM", "Platform"]),
+    tests("SeccompTests", of: ["CLinux", "Platform", "Seccomp"]),
     tests("BusTests", of: ["Bus", "Platform"]),
     tests("PlatformDevicesTests", of: ["PlatformDevices", "Bus", "Interrupts", "Platform"]),
     module("BlockTesting", sees: ["BlockDevice", "GuestMemory", "Platform", "Virtio", "VirtioTesting"]),

@@ -7,9 +7,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
+#include <linux/filter.h>
 #include <linux/fs.h>
 #include <linux/io_uring.h>
 #include <linux/kvm.h>
+#include <linux/seccomp.h>
 #include <linux/stat.h>
 #include <pthread.h>
 #include <signal.h>
@@ -56,6 +58,10 @@ static inline int clinux_tgkill(int process, int thread, int signal) { return (i
 static inline int clinux_sched_setaffinity(const void *mask, size_t bytes) { return (int)syscall(SYS_sched_setaffinity, 0, bytes, mask); }
 static inline int clinux_sched_getaffinity(void *mask, size_t bytes) { return (int)syscall(SYS_sched_getaffinity, 0, bytes, mask); }
 static inline long clinux_getrandom(void *bytes, size_t count) { return syscall(SYS_getrandom, bytes, count, 0); }
+static inline int clinux_seccomp_install(const void *instructions, unsigned short count, unsigned flags) {
+  struct sock_fprog program = {count, (struct sock_filter *)instructions};
+  return (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program);
+}
 static inline int clinux_gettid(void) { return (int)syscall(SYS_gettid); }
 
 // Constants that hide behind _GNU_SOURCE or behind casts.
