@@ -76,15 +76,17 @@ let package = Package(
     // Floor 6: what a kernel needs to start.
     module("Boot", sees: ["GuestMemory", "Platform"]),
     module("Control", sees: ["CLinux", "Platform", log]),
+    module(
+      "Sandbox", sees: ["Bus", "CLinux", "GuestMemory", "Interrupts", "PCI", "Platform", "Seccomp", "Virtio", log]),
     // Floor 7: a configuration becomes a running machine.
     module(
       "Machine",
       sees: [
         "BasicDevices", "BlockDevice", "Boot", "Bus", "CLinux", "Control", "DiskImage", "GuestMemory", "Interrupts", "KVM", "PCI",
-        "Platform", "PlatformDevices", "Virtio", log,
+        "Platform", "PlatformDevices", "Sandbox", "Virtio", log,
       ]),
     // Floor 8: the command.
-    command(sees: ["CommandLine", "Control", "Machine", "BlockDevice", "PlatformDevices", "BasicDevices", "Platform", log]),
+    command(sees: ["CommandLine", "Control", "Machine", "BlockDevice", "PlatformDevices", "BasicDevices", "Platform", "Sandbox", log]),
     tests("BootTests", of: ["Boot", "GuestMemory", "Platform"]),
     // The guest's side of virtio, in memory: for tests and fuzzers.
     module("VirtioTesting", sees: ["Bus", "GuestMemory", "Interrupts", "PCI", "Platform", "Virtio", log]),

@@ -48,13 +48,16 @@ public final class ControlServer: Sendable {
     self.loop = loop
     self.handler = handler
     self.logger = logger
-    state = Mutex(State(reserve: Self.makeReserve()))
+    state = Mutex(State(reserve: Self.makeReserve(socket)))
     do {
       try loop.add(socket.number) { [weak self] _ in self?.accept() }
     } catch { throw .system(error) }
   }
 
   deinit { stop() }
+
+  /// From now on it is another process that takes the socket's name away, once this one has ended.
+  public func leaveName() { socket.leaveName() }
 
   /// Ends all connections and takes the socket away. To be called by the loop's thread, or after the loop has ended.
   public func stop() {
@@ -68,8 +71,9 @@ public final class ControlServer: Sendable {
     socket.remove()
   }
 
-  private static func makeReserve() -> Connection? {
-    do { return Connection(try OwnedDescriptor.open("/dev/null", flags: O_RDONLY)) } catch { return nil }
+  /// Any descriptor will do; a confined process opens nothing.
+  private static func makeReserve(_ socket: ControlSocket) -> Connection? {
+    do { return Connection(try OwnedDescriptor.duplicate(socket.number)) } catch { return nil }
   }
 
   private func accept() {
@@ -81,7 +85,7 @@ public final class ControlServer: Sendable {
       state.withLock { state in
         state.reserve = nil
         _ = try? UnixSocket.accept(from: socket.number)
-        state.reserve = Self.makeReserve()
+        state.reserve = Self.makeReserve(socket)
       }
     }
   }

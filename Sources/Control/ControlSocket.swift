@@ -1,6 +1,7 @@
 internal import CLinux
 internal import Glibc
 internal import Platform
+internal import Synchronization
 
 /// How a control socket is called where only a directory was named.
 public enum ControlSocketPath {
@@ -19,6 +20,7 @@ final class ControlSocket: Sendable {
   private let descriptor: OwnedDescriptor
   /// What `path` named when it was made: it is not ours any more once somebody put another there.
   private let identity: Identity
+  private let leavesName = Atomic<Bool>(false)
 
   private struct Identity: Equatable, Sendable {
     let device: UInt
@@ -49,9 +51,12 @@ final class ControlSocket: Sendable {
 
   deinit { remove() }
 
+  /// From now on it is another process that takes the socket's name away.
+  func leaveName() { leavesName.store(true, ordering: .relaxed) }
+
   /// Takes the socket's name away, if it still names this socket.
   func remove() {
-    if Self.identity(path) == identity { _ = unsafe unlink(path) }
+    if !leavesName.load(ordering: .relaxed), Self.identity(path) == identity { _ = unsafe unlink(path) }
   }
 
   private static func identity(_ path: String) -> Identity? {

@@ -73,6 +73,44 @@ public final class RawImage: DiskImage, Sendable {
     self.descriptor = descriptor
   }
 
+  /// What was found out when the file was opened, for a process that only gets its descriptor.
+  public struct Facts: Sendable, Equatable {
+    /// See `RawImage.size`.
+    public var size: UInt64
+    /// See `RawImage.alignment`; a power of two.
+    public var alignment: UInt32
+    /// What addresses of buffers must be multiples of; a power of two.
+    public var bufferAlignment: UInt32
+    /// Whether reads and writes are copies from and to the host's memory.
+    public var isMemory: Bool
+
+    /// Gathers them.
+    public init(size: UInt64, alignment: UInt32, bufferAlignment: UInt32, isMemory: Bool) {
+      self.size = size
+      self.alignment = alignment
+      self.bufferAlignment = bufferAlignment
+      self.isMemory = isMemory
+    }
+  }
+
+  /// What was found out when the file was opened.
+  public var facts: Facts {
+    Facts(size: size, alignment: UInt32(clamping: alignment), bufferAlignment: UInt32(clamping: bufferAlignment), isMemory: isMemory)
+  }
+
+  /// Takes a file that another process opened as an image, and locked where that was asked for.
+  ///
+  /// - Parameters: As for an open file; `facts` are those of that process.
+  public init(descriptor: consuming OwnedDescriptor, path: String, options: Options, facts: Facts) {
+    self.path = path
+    self.options = options
+    size = facts.size
+    alignment = max(512, Int(facts.alignment))
+    bufferAlignment = max(1, Int(facts.bufferAlignment))
+    isMemory = facts.isMemory
+    self.descriptor = descriptor
+  }
+
   /// Makes a way to the image for one thread: through io_uring where the kernel allows it, else by plain system calls.
   public func makeChannel(depth: Int, buffers: (any AnyObject & Sendable)?) throws(DiskError) -> any DiskChannel {
     do { return try RingChannel(image: self, depth: depth, buffers: buffers) } catch {

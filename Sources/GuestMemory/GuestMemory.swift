@@ -35,10 +35,22 @@ public final class GuestMemory: Sendable {
   ///   - regions: Page-aligned pieces by rising address, with a hole between any two (touching pieces belong together).
   ///   - tracksWrites: Whether writes of the VMM are noted page by page, for `takeDirtyPages`.
   /// - Throws: `badLayout` or `system`.
-  public init(regions layout: [(base: GuestAddress, size: UInt64)], tracksWrites: Bool = false) throws(GuestMemoryError) {
+  public convenience init(regions layout: [(base: GuestAddress, size: UInt64)], tracksWrites: Bool = false) throws(GuestMemoryError) {
     let total = try GuestMemory.checkedTotal(layout)
+    let file: MemoryFile
+    do { file = try MemoryFile(name: "crosvm-guest", size: total) } catch { throw .system(error) }
+    try self.init(file: file, regions: layout, tracksWrites: tracksWrites)
+  }
+
+  /// Maps guest memory that another process made.
+  ///
+  /// - Parameters: As above; the file holds the regions one after the other.
+  /// - Throws: `badLayout`, also when the file is too short, or `system`.
+  public init(file: MemoryFile, regions layout: [(base: GuestAddress, size: UInt64)], tracksWrites: Bool = false) throws(GuestMemoryError) {
+    let total = try GuestMemory.checkedTotal(layout)
+    guard file.size >= total else { throw .badLayout("the memory file has \(file.size) bytes, the regions \(total)") }
+    self.file = file
     do {
-      file = try MemoryFile(name: "crosvm-guest", size: total)
       var offset = 0
       var made: [Region] = []
       for piece in layout {

@@ -17,11 +17,20 @@ public final class LevelInterrupt: Sendable {
     resample = try EventFD()
   }
 
+  /// Takes a pair of events that another process made, which attaches them.
+  public init(trigger: EventFD, resample: EventFD) {
+    self.trigger = trigger
+    self.resample = resample
+  }
+
   /// Raises the line. From any thread.
   public func signal() {
     connection.establish()
     trigger.signal()
   }
+
+  /// Attaches the events to the interrupt controller without a signal of ours: another process signals them.
+  public func attach() { connection.establish() }
 
   /// Sets what attaches the events to an interrupt controller: called once, when the device first signals; before it runs.
   public func onFirstSignal(_ attach: @escaping @Sendable () -> Void) { connection.set(attach) }

@@ -47,16 +47,16 @@ struct Board {
       (timerInput, hasPIC) = (SplitInterruptWiring.timerInput, false)
       endOfInterrupt = { split.endOfInterrupt($0) }
     }
-    portB = try Self.addTimer(ports: ports, wiring: wiring)
+    portB = try Self.addTimer(ports: ports, wiring: wiring, loop: loop)
     doorbells = KVMDoorbells(machine: machine)
     self.control = control
     self.loop = loop
   }
 
   /// The interval timer: here, for the kernel's own takes milliseconds to end, and guests of today use it for an instant, if at all.
-  private static func addTimer(ports: Bus, wiring: any InterruptWiring) throws -> any BusDevice {
+  private static func addTimer(ports: Bus, wiring: any InterruptWiring, loop: EventLoop) throws -> any BusDevice {
     let interrupt = try EdgeInterrupt()
-    let timer = PIT(interrupt: interrupt)
+    let timer = try PIT(interrupt: interrupt, loop: loop)
     try wiring.connect(interrupt, line: PIT.line)
     try ports.insert(timer, base: PIT.base, length: PIT.length)
     return timer.portB

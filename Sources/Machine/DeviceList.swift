@@ -2,24 +2,41 @@ internal import BasicDevices
 internal import BlockDevice
 internal import Logging
 internal import Platform
+internal import Sandbox
 internal import Virtio
 
-/// A virtio device with the name that log lines call it by.
-struct NamedVirtioDevice {
+/// A virtio device to be built, with the name that log lines call it by.
+struct PlannedDevice {
   let name: String
-  let device: any VirtioDevice
+  let blueprint: any DeviceBlueprint
   var offersPackedRing = false
 }
 
-/// Builds the virtio devices that a configuration asks for, in the order of their PCI slots. A new device adds its line here.
-func virtioDeviceList(_ configuration: VMConfiguration, ports: SerialPorts, logger: Logger) throws -> [NamedVirtioDevice] {
-  var devices: [NamedVirtioDevice] = []
-  for (index, disk) in configuration.disks.enumerated() {
-    devices.append(
-      NamedVirtioDevice(name: "block\(index)", device: try BlockDevice(disk, logger: logger), offersPackedRing: disk.usesPackedQueue))
+/// Which virtio devices there are. A new device adds its line to each of the two lists.
+enum DeviceList {
+  /// The kinds of devices, to be built from what came from another process.
+  private static let kinds: [any DeviceBlueprint.Type] = [
+    BlockBlueprint.self, EntropyBlueprint.self, ConsoleBlueprint.self, BalloonBlueprint.self,
+  ]
+
+  /// What a configuration asks for, opened, in the order of PCI slots.
+  static func plan(_ configuration: VMConfiguration, ports: SerialPorts) throws -> [PlannedDevice] {
+    var devices: [PlannedDevice] = []
+    for (index, disk) in configuration.disks.enumerated() {
+      devices.append(PlannedDevice(name: "block\(index)", blueprint: try BlockBlueprint(disk), offersPackedRing: disk.usesPackedQueue))
+    }
+    if configuration.hasEntropyDevice { devices.append(PlannedDevice(name: "rng", blueprint: EntropyBlueprint())) }
+    devices += ports.consoles
+    if configuration.hasBalloon { devices.append(PlannedDevice(name: balloonName, blueprint: BalloonBlueprint())) }
+    return devices
   }
-  if configuration.hasEntropyDevice { devices.append(NamedVirtioDevice(name: "rng", device: EntropyDevice())) }
-  devices += ports.consoles
-  if configuration.hasBalloon { devices.append(NamedVirtioDevice(name: "balloon", device: try BalloonDevice(logger: logger))) }
-  return devices
+
+  /// The memory balloon's name.
+  static let balloonName = "balloon"
+
+  /// Builds a device in a process of its own; see `DeviceBuilder`.
+  static let build: DeviceBuilder = { kind, reader, descriptors, logger in
+    guard let type = kinds.first(where: { $0.kind == kind }) else { throw MalformedBytes("there is no device of the kind \(kind)") }
+    return try type.init(from: &reader, descriptors: descriptors).build(logger: logger)
+  }
 }

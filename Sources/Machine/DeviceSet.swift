@@ -14,25 +14,31 @@ internal import Virtio
 final class DeviceSet: Sendable {
   /// What the tables in guest memory say about the devices.
   let description: X86Board
-  private let virtioDevices: [VirtioPCIDevice]
+  private let pluggedDevices: [any PluggedDevice]
   private let ports: SerialPorts
   private let power: ACPIPowerManagement
   /// The memory balloon, where there is one.
-  let balloon: BalloonDevice?
+  let balloon: BalloonOperator?
   /// How many disks there are.
   let diskCount: Int
 
   /// Builds the devices and registers them.
-  init(configuration: VMConfiguration, board: Board, map: X86AddressMap, memory: GuestMemory, logger: Logger) throws {
-    let root = try Self.makeRoot(board: board, map: map)
+  ///
+  /// - Parameter processes: Makes a process for each virtio device; `nil` to have them in this one.
+  init(configuration: VMConfiguration, board: Board, map: X86AddressMap, memory: GuestMemory, processes: DeviceProcesses?, logger: Logger)
+    throws
+  {
     ports = try SerialPorts(configuration: configuration, logger: logger)
+    let plan = try DeviceList.plan(configuration, ports: ports)
+    let plug = DevicePlug(root: try Self.makeRoot(board: board, map: map), board: board, memory: memory, logger: logger)
+    // The processes come to life while the rest of the machine is set up.
+    let begun = try plan.map { try plug.begin($0, processes) }
     try ports.attach(to: board)
     power = try PlatformDeviceList(configuration: configuration, map: map).attach(to: board)
     diskCount = configuration.disks.count
-    let list = try virtioDeviceList(configuration, ports: ports, logger: logger)
-    balloon = list.lazy.compactMap { $0.device as? BalloonDevice }.first
-    virtioDevices = try Self.plugIn(list, root: root, board: board, memory: memory, logger: logger)
-    description = Self.describe(configuration, root: root, board: board)
+    pluggedDevices = try begun.map { try plug.finish($0) }
+    balloon = pluggedDevices.first { $0.name == DeviceList.balloonName }.map { device in BalloonOperator { try device.perform($0) } }
+    description = Self.describe(configuration, root: plug.root, board: board)
   }
 
   private static func makeRoot(board: Board, map: X86AddressMap) throws -> PCIRoot {
@@ -54,23 +60,6 @@ final class DeviceSet: Sendable {
     return range
   }
 
-  /// Puts each device behind the virtio-pci transport into the next slot, so that slots follow from the order of the list.
-  private static func plugIn(
-    _ devices: [NamedVirtioDevice], root: PCIRoot, board: Board, memory: GuestMemory, logger: Logger
-  ) throws -> [VirtioPCIDevice] {
-    let host = VirtioPCIHost(memory: memory, doorbells: board.doorbells, messages: board.routing, loop: board.loop)
-    return try devices.map { named in
-      let interrupt = try LevelInterrupt()
-      let device = try VirtioPCIDevice(
-        named.device, name: named.name, host: host, interrupt: interrupt, offersPackedRing: named.offersPackedRing, logger: logger)
-      let slot = try root.add(device)
-      if let pin = root.interruptPin(of: device) {
-        try board.wiring.connect(interrupt, line: root.routing.gsi(slot: slot, pin: pin))
-      }
-      return device
-    }
-  }
-
   private static func describe(_ configuration: VMConfiguration, root: PCIRoot, board: Board) -> X86Board {
     let routing = root.routing
     var description = X86Board(
@@ -87,17 +76,17 @@ final class DeviceSet: Sendable {
   func startStreams() throws -> RunningStreams { try ports.start() }
 
   /// Holds the devices still: requests under way are finished, and none is begun. The processors must stand.
-  func suspend() { for device in virtioDevices { device.suspend() } }
+  func suspend() { for device in pluggedDevices { device.suspend() } }
 
   /// Ends `suspend`.
-  func resume() { for device in virtioDevices { device.resume() } }
+  func resume() { for device in pluggedDevices { device.resume() } }
 
   /// Presses the power button; returns whether the guest listens.
   func pressPowerButton() -> Bool { power.pressPowerButton() }
 
   /// Stops every device; no memory of the guest is touched afterwards.
   func stop() {
-    for device in virtioDevices { device.stop() }
+    for device in pluggedDevices { device.stop() }
     ports.finish()
   }
 }

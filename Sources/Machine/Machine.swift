@@ -9,6 +9,7 @@ public import Logging
 internal import PCI
 internal import Platform
 internal import PlatformDevices
+public import Sandbox
 
 /// A virtual machine: made from a configuration, run once.
 ///
@@ -27,16 +28,22 @@ public final class Machine: Sendable {
   private let logger: Logger
   private let requests: RequestHandler
   private let server: ControlServer?
+  private let launcher: Launcher?
+  private let confinement: Confinement?
 
   /// Makes a machine.
   ///
   /// - Parameters:
   ///   - configuration: What to make; it is validated first.
+  ///   - launcher: Makes the devices' processes, unless the configuration wants none; see `makeLauncher`.
   ///   - version: What a client of the control socket hears when it asks for the program's version.
   ///   - logger: Where the machine and its devices report.
   /// - Throws: `ConfigurationError`, `KVMError`, `BootError` and the devices' errors, each with a message for the user.
-  public init(_ configuration: VMConfiguration, version: String = "", logger: Logger) throws {
+  public init(_ configuration: VMConfiguration, launcher: Launcher?, version: String = "", logger: Logger) throws {
     try configuration.validate()
+    self.launcher = launcher
+    let processes = try Machine.deviceProcesses(configuration, launcher)
+    confinement = try processes.map { try Confinement(policies: $0.policies, launcher: $0.launcher) }
     self.configuration = configuration
     self.logger = logger
     // Before any thread exists, so that none of them dies of a signal that is ours to handle.
@@ -52,7 +59,7 @@ public final class Machine: Sendable {
     let leaves = try system.supportedCPUID()
     let map = try X86AddressMap(ramSize: configuration.memory.size, physicalAddressBits: HostProcessor.physicalAddressBits(leaves))
     memory = try Machine.makeMemory(map, size: configuration.memory.size)
-    devices = try DeviceSet(configuration: configuration, board: board, map: map, memory: memory, logger: logger)
+    devices = try DeviceSet(configuration: configuration, board: board, map: map, memory: memory, processes: processes, logger: logger)
     guest = try GuestLoader(configuration: configuration, board: devices.description, map: map, memory: memory).load()
 
     try MemorySlots(machine: board.machine).map(memory, firmware: guest.firmwareSlot)
@@ -64,15 +71,34 @@ public final class Machine: Sendable {
         uncached: Machine.deviceMemory, physicalBits: HostProcessor.physicalAddressBits(leaves)))
     processors = try Machine.makeProcessors(configuration.cpus.count, of: board, limit: system.processorLimit, state, guest.entry)
     surroundings = ProcessorThread.Surroundings(
-      ports: board.ports, memory: board.memoryBus, control: control, endOfInterrupt: board.endOfInterrupt, logger: logger)
+      ports: board.ports, memory: board.memoryBus, control: control, confinement: confinement, endOfInterrupt: board.endOfInterrupt,
+      logger: logger)
     let requests = RequestHandler(control: control, devices: devices, version: version, logger: logger)
     self.requests = requests
     // Last, so that whoever finds the socket finds a machine.
     if let path = configuration.controlSocket {
-      server = try ControlServer(path: path, loop: loop, logger: logger) { requests.answer($0) }
+      let server = try ControlServer(path: path, loop: loop, logger: logger) { requests.answer($0) }
+      if let launcher {
+        // Also when this process is killed.
+        try launcher.removeAtEnd(server.path)
+        server.leaveName()
+      }
+      self.server = server
     } else {
       server = nil
     }
+  }
+
+  /// Forks the process that makes device processes. To be called first thing in a program: no thread may exist yet, and nothing that a
+  /// device should not inherit.
+  public static func makeLauncher() throws -> Launcher { try Launcher(builder: DeviceList.build) }
+
+  private static func deviceProcesses(_ configuration: VMConfiguration, _ launcher: Launcher?) throws -> DeviceProcesses? {
+    guard configuration.isSandboxed else { return nil }
+    guard let launcher else { throw MachineError.cannotStart("devices in processes of their own need a launcher") }
+    let policies = Launcher.Policies(
+      directory: configuration.seccompPolicyDirectory, logsFailures: configuration.logsSeccompFailures)
+    return DeviceProcesses(launcher: launcher, policies: policies)
   }
 
   /// KVM can be there without hardware virtualization (para-virtual KVM, in some cloud machines): it runs small programs, and a stock kernel
@@ -114,6 +140,9 @@ public final class Machine: Sendable {
       while signals.next() != nil { control.end(.stopped) }
     }
     try loop.add(control.ended.number) { [loop] _ in loop.stop() }
+    try launcher?.watch(loop) { [control] reason in control.end(.crashed(reason)) }
+    // Before the first thread, which inherits it.
+    try confinement?.enter()
     let streams = try devices.startStreams()
     defer { streams.stop() }
     var threads: [ProcessorThread] = []
@@ -123,8 +152,10 @@ public final class Machine: Sendable {
       requests.setThreads([])
       for thread in threads { thread.interrupt() }
       for thread in threads { thread.join() }
+      launcher?.stopWatching(loop)
       devices.stop()
       server?.stop()
+      launcher?.finish()
     }
     for processor in processors {
       let affinity = configuration.cpus.affinity?[processor.identifier].map { $0.sorted() } ?? []

@@ -19,9 +19,9 @@ struct PlatformDeviceList {
     if configuration.hasRTC {
       let interrupt = try EdgeInterrupt()
       try board.wiring.connect(interrupt, line: RealTimeClock.line)
-      let clock = RealTimeClock(
+      let clock = try RealTimeClock(
         memoryBelow4GiB: map.lowRAM.upperBound - map.lowRAM.lowerBound, memoryAbove4GiB: map.highRAM.upperBound - map.highRAM.lowerBound,
-        interrupt: interrupt)
+        interrupt: interrupt, loop: board.loop)
       try board.ports.insert(clock, base: RealTimeClock.base, length: RealTimeClock.length)
     }
     if configuration.hasI8042 {

@@ -4,6 +4,7 @@ internal import Glibc
 internal import KVM
 internal import Logging
 internal import Platform
+internal import Sandbox
 
 /// The thread of one virtual processor: enters the guest, hands its accesses to the buses, ends with the machine.
 final class ProcessorThread: Sendable {
@@ -12,6 +13,8 @@ final class ProcessorThread: Sendable {
     let ports: Bus
     let memory: Bus
     let control: RunControl
+    /// Takes away what a processor's thread does not need.
+    let confinement: Confinement?
     /// Called when the guest acknowledges an interrupt of an IOAPIC in the VMM.
     let endOfInterrupt: (@Sendable (UInt8) -> Void)?
     let logger: Logger
@@ -27,6 +30,9 @@ final class ProcessorThread: Sendable {
       // An embedding program may have blocked it in the thread that starts this one.
       PThread.unblock(ProcessorThread.kick)
       ProcessorThread.pin(affinity, surroundings.logger)
+      do throws(SystemError) { try surroundings.confinement?.enterProcessor() } catch {
+        return surroundings.control.end(.crashed("processor \(processor.identifier): \(error)"))
+      }
       ProcessorThread.run(processor, surroundings)
     }
   }

@@ -38,11 +38,11 @@ final class RequestHandler: Sendable {
     case .pressPowerButton: return pressPowerButton()
     case .version: return .done(version)
     case .balloon(let bytes):
-      return withBalloon { balloon throws(BalloonDevice.Refusal) in
+      return withBalloon { balloon in
         try balloon.setTarget(bytes: bytes)
         return ""
       }
-    case .balloonStatistics: return withBalloon { balloon throws(BalloonDevice.Refusal) in try balloon.statistics().json }
+    case .balloonStatistics: return withBalloon { try $0.statistics().json }
     case .resizeDisk(let index, let bytes): return resizeDisk(index, bytes)
     case .listUSB, .attachUSB, .detachUSB: return .failed("this machine has no USB controller")
     }
@@ -71,7 +71,7 @@ final class RequestHandler: Sendable {
     return .done("")
   }
 
-  private func withBalloon(_ body: (BalloonDevice) throws(BalloonDevice.Refusal) -> String) -> ControlResponse {
+  private func withBalloon(_ body: (BalloonOperator) throws -> String) -> ControlResponse {
     guard let balloon = devices.balloon else { return .failed("this machine has no balloon (--no-balloon)") }
     if control.isPaused { return Self.suspended }
     do { return .done(try body(balloon)) } catch { return .failed("\(error)") }

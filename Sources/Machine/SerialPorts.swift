@@ -1,4 +1,5 @@
 internal import BasicDevices
+internal import Glibc
 internal import Interrupts
 internal import Logging
 internal import Platform
@@ -6,49 +7,57 @@ internal import PlatformDevices
 
 /// The machine's serial ports and virtio consoles, with what is behind them on the host.
 final class SerialPorts: Sendable {
-  private let outputs: [any ByteOutput]
+  private let outputs: [BufferedOutput]
   private let uarts: [(port: Int, device: Serial16550, interrupt: EdgeInterrupt)]
   /// The virtio consoles, to be plugged into PCI slots.
-  let consoles: [NamedVirtioDevice]
-  /// Who gets the standard input.
-  private let reader: (any ByteReceiver)?
+  let consoles: [PlannedDevice]
+  /// The port that gets the standard input.
+  private let reader: Serial16550?
+  /// Whether any port or console gets it.
+  private let readsStandardInput: Bool
 
   init(configuration: VMConfiguration, logger: Logger) throws {
-    var outputs: [any ByteOutput] = []
+    var outputs: [BufferedOutput] = []
     var uarts: [(port: Int, device: Serial16550, interrupt: EdgeInterrupt)] = []
-    var consoles: [NamedVirtioDevice] = []
-    var reader: (any ByteReceiver)?
+    var consoles: [PlannedDevice] = []
+    var reader: Serial16550?
     for port in configuration.completeSerialPorts {
-      let output = try Self.open(port, tag: configuration.syslogTag ?? "crosvm", logger: logger)
-      outputs.append(output)
+      let target = try Self.open(port, tag: configuration.syslogTag ?? "crosvm")
       switch port.hardware {
       case .serial:
+        let name = port.guestName
+        let output = try target?.makeOutput { logger.warning("\(name): \($0); what the guest writes there is lost from now on") }
+        if let output { outputs.append(output) }
         let interrupt = try EdgeInterrupt()
-        let device = Serial16550(interrupt: interrupt, output: output)
+        let device = Serial16550(interrupt: interrupt, output: output ?? NullOutput())
         uarts.append((port.number - 1, device, interrupt))
         if port.readsStandardInput { reader = device }
       case .virtioConsole:
-        let device = ConsoleDevice(output: output)
-        consoles.append(NamedVirtioDevice(name: "console\(port.number - 1)", device: device))
-        if port.readsStandardInput { reader = device }
+        let input = port.readsStandardInput ? try Self.standardInput() : nil
+        consoles.append(
+          PlannedDevice(
+            name: "console\(port.number - 1)", blueprint: ConsoleBlueprint(name: port.guestName, output: target, input: input)))
       }
     }
     (self.outputs, self.uarts, self.consoles, self.reader) = (outputs, uarts, consoles, reader)
+    readsStandardInput = configuration.completeSerialPorts.contains { $0.readsStandardInput }
   }
 
-  private static func open(_ port: SerialConfiguration, tag: String, logger: Logger) throws -> any ByteOutput {
-    let name = port.guestName
-    let report: BufferedOutput.ErrorHandler = { logger.warning("\(name): \($0); what the guest writes there is lost from now on") }
+  private static func standardInput() throws(SystemError) -> DescriptorBox {
+    DescriptorBox(try OwnedDescriptor.duplicate(STDIN_FILENO))
+  }
+
+  private static func open(_ port: SerialConfiguration, tag: String) throws -> OutputTarget? {
     do throws(SystemError) {
       return switch port.backend {
-      case .sink: NullOutput()
-      case .standardOutput: try BufferedOutput.standardOutput(onError: report)
-      case .file(let path): try BufferedOutput.file(path, onError: report)
-      case .unixSocket(let path): try BufferedOutput.datagramSocket(path, onError: report)
-      case .syslog: try BufferedOutput.systemLog(try SystemLog(tag: tag), onError: report)
+      case .sink: nil
+      case .standardOutput: try OutputTarget.standardOutput()
+      case .file(let path): try OutputTarget.file(path)
+      case .unixSocket(let path): try OutputTarget.datagramSocket(path)
+      case .syslog: try OutputTarget.systemLog(tag: tag)
       }
     } catch {
-      throw MachineError.serialOutput(port: name, explain(error, port.backend))
+      throw MachineError.serialOutput(port: port.guestName, explain(error, port.backend))
     }
   }
 
@@ -72,10 +81,13 @@ final class SerialPorts: Sendable {
     }
   }
 
-  /// Puts the terminal into raw mode and begins to read the standard input, if a port wants it.
+  /// Puts the terminal into raw mode if a port reads from it, begins to read the standard input for a port, and to write what ports print.
   func start() throws -> RunningStreams {
-    guard let reader else { return RunningStreams(terminal: nil, pump: nil) }
-    return RunningStreams(terminal: try RawTerminal(), pump: try InputPump(name: "stdin", descriptor: 0, receiver: reader))
+    for output in outputs { try output.start() }
+    guard readsStandardInput else { return RunningStreams(terminal: nil, pump: nil) }
+    let terminal = try RawTerminal()
+    let pump = try reader.map { try InputPump(name: "stdin", descriptor: STDIN_FILENO, receiver: $0) }
+    return RunningStreams(terminal: terminal, pump: pump)
   }
 
   /// Gives what the guest wrote last a second to be written.

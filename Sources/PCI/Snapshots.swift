@@ -1,4 +1,5 @@
 internal import Interrupts
+internal import Platform
 internal import Synchronization
 
 extension PCIConfigurationSpace {
@@ -21,7 +22,7 @@ extension PCIConfigurationSpace {
 extension MSIX {
   /// The table and the pending bits, for `restore`.
   public func snapshot() -> [UInt8] {
-    var writer = StateWriter()
+    var writer = ByteWriter()
     writer.put(UInt16(vectors.count))
     for vector in vectors {
       let (message, isMasked, isPending) = vector.state.withLock { ($0.message, $0.isMasked, $0.isPending) }
@@ -35,10 +36,10 @@ extension MSIX {
 
   /// Takes over table and pending bits, then the message control word from the function's registers.
   ///
-  /// - Throws: `badState` when the snapshot is of another number of vectors; nothing is changed then.
-  public func restore(_ state: [UInt8], from space: PCIConfigurationSpace, capability: Int) throws(PCIError) {
-    var reader = StateReader(state)
-    guard Int(try reader.get(UInt16.self)) == vectors.count else { throw .badState("it has another number of vectors") }
+  /// - Throws: `PCIError.badState` when the snapshot is of another number of vectors, or `MalformedBytes`; nothing is changed then.
+  public func restore(_ state: [UInt8], from space: PCIConfigurationSpace, capability: Int) throws {
+    var reader = ByteReader(state)
+    guard Int(try reader.get(UInt16.self)) == vectors.count else { throw PCIError.badState("it has another number of vectors") }
     var entries: [(message: InterruptMessage, isMasked: Bool, isPending: Bool)] = []
     for _ in vectors {
       let message = InterruptMessage(address: try reader.get(UInt64.self) & ~3, data: try reader.get(UInt32.self))

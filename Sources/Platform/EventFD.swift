@@ -11,6 +11,9 @@ public final class EventFD: Sendable {
     descriptor = OwnedDescriptor(owning: Int32(number))
   }
 
+  /// Takes an event that another process made; both then signal and wait for the same count.
+  public init(_ descriptor: consuming OwnedDescriptor) { self.descriptor = descriptor }
+
   /// The descriptor, lent: to an epoll set, an irqfd, an ioeventfd.
   public var number: Int32 { descriptor.number }
 

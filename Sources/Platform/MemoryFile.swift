@@ -18,6 +18,12 @@ public final class MemoryFile: Sendable {
     try retrying("seal the memory file") { Int(clinux_fcntl(borrowed, clinux_F_ADD_SEALS, Int(seals))) }
   }
 
+  /// Takes a file that a trusted process made, sealed, and of this size: what is touched beyond it would end this process.
+  public init(_ descriptor: consuming OwnedDescriptor, size: Int) {
+    self.descriptor = descriptor
+    self.size = size
+  }
+
   /// The descriptor, lent.
   public var number: Int32 { descriptor.number }
 

@@ -20,9 +20,11 @@ public struct OwnedDescriptor: ~Copyable, Sendable {
   }
 
   /// A second descriptor for the same open file; it does not survive `execve`.
-  public func duplicate() throws(SystemError) -> OwnedDescriptor {
-    let original = number
-    return OwnedDescriptor(owning: Int32(try retrying("duplicate a descriptor") { Int(clinux_fcntl(original, F_DUPFD_CLOEXEC, 3)) }))
+  public func duplicate() throws(SystemError) -> OwnedDescriptor { try OwnedDescriptor.duplicate(number) }
+
+  /// A second descriptor for the open file of a borrowed one, not a standard stream's; it does not survive `execve`.
+  public static func duplicate(_ original: Int32) throws(SystemError) -> OwnedDescriptor {
+    OwnedDescriptor(owning: Int32(try retrying("duplicate a descriptor") { Int(clinux_fcntl(original, F_DUPFD_CLOEXEC, 3)) }))
   }
 
   /// Gives the number away: the caller closes it from now on.

@@ -3,23 +3,23 @@ internal import Glibc
 
 /// A processor family whose system calls a policy names.
 enum Architecture: String, CaseIterable {
-  case x86_64
-  case aarch64
+  case x86 = "x86_64"
+  case arm = "aarch64"
 
   /// The one this program runs on.
   static var native: Architecture {
     #if arch(x86_64)
-      .x86_64
+      .x86
     #elseif arch(arm64)
-      .aarch64
+      .arm
     #endif
   }
 
   /// What libseccomp and the kernel's audit call it.
   var token: UInt32 {
     switch self {
-    case .x86_64: cseccomp_ARCH_X86_64
-    case .aarch64: cseccomp_ARCH_AARCH64
+    case .x86: cseccomp_ARCH_X86_64
+    case .arm: cseccomp_ARCH_AARCH64
     }
   }
 

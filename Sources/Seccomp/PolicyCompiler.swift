@@ -10,8 +10,8 @@ extension SeccompPolicy {
   /// - Throws: `PolicyError`: `tooLarge`, or `compiler`.
   public func compile(onViolation: Violation) throws(PolicyError) -> SeccompProgram {
     let action = (violation ?? onViolation).action
-    // libseccomp sorts out the calls whose arguments do not matter. It compares arguments too, but no argument twice, and version 2.5.4
-    // does not end on some rules that overlap; so comparisons are ours.
+    // libseccomp sorts out the calls whose arguments do not matter. It compares arguments too, but no argument twice, and version 2.5.4 was
+    // stopped after ten minutes over one small policy of overlapping comparisons; so comparisons are ours.
     var program = FilterAssembly(architecture: architecture.token)
     let filter = try FilterContext.make(otherwise: action, architecture: architecture)
     for rule in rules {
@@ -60,7 +60,9 @@ extension SeccompPolicy.Violation {
   deinit { unsafe seccomp_release(context) }
 
   func add(_ rule: PolicyRule, _ action: UInt32) throws(PolicyError) {
-    try check(unsafe seccomp_rule_add_array(context, action, rule.number, 0, nil), "compile '\(rule.call)' of \(rule.file):\(rule.line)")
+    // libseccomp wants the number that a call has on this machine, also in a filter for another one.
+    let number = unsafe seccomp_syscall_resolve_name(rule.call)
+    try check(unsafe seccomp_rule_add_array(context, action, number, 0, nil), "compile '\(rule.call)' of \(rule.file):\(rule.line)")
   }
 
   func program() throws(PolicyError) -> [UInt8] {

@@ -23,8 +23,8 @@ enum PolicyConstants {
   static func value(of name: String, on architecture: Architecture) -> UInt64? {
     if let value = everywhere[name] { return value }
     return switch architecture {
-    case .x86_64: x86[name]
-    case .aarch64: arm[name]
+    case .x86: x86[name]
+    case .arm: arm[name]
     }
   }
 
@@ -51,6 +51,8 @@ enum PolicyConstants {
     "MADV_DONTFORK": 10, "MADV_DOFORK": 11, "MADV_MERGEABLE": 12, "MADV_UNMERGEABLE": 13, "MADV_HUGEPAGE": 14, "MADV_NOHUGEPAGE": 15,
     "MADV_DONTDUMP": 0x10, "MADV_DODUMP": 0x11, "MADV_COLD": 0x14, "MADV_PAGEOUT": 0x15, "MADV_POPULATE_READ": 0x16,
     "MADV_POPULATE_WRITE": 0x17,
+    // seccomp(2).
+    "SECCOMP_SET_MODE_FILTER": 1,
     // clone(2).
     "CLONE_VM": 0x100, "CLONE_FS": 0x200, "CLONE_FILES": 0x400, "CLONE_SIGHAND": 0x800, "CLONE_THREAD": 0x10000,
     "CLONE_SYSVSEM": 0x40000, "CLONE_SETTLS": 0x80000, "CLONE_PARENT_SETTID": 0x100000, "CLONE_CHILD_CLEARTID": 0x200000,

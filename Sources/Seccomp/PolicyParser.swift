@@ -64,9 +64,9 @@ struct PolicyParser {
     }
     let name = try word("the name of an error")
     if let code = PolicyConstants.errors[name.text] { return code }
-    // The kernel takes no other number for an error.
-    if let code = PolicyConstants.number(name.text), (1...4095).contains(code) { return UInt16(code) }
-    throw PolicyProblem(name.line, "'\(quoted(name.text))' is no error; write a name such as EPERM or ENOENT, or a number of 1 to 4095")
+    // The kernel and libseccomp take no greater number for an error.
+    if let code = PolicyConstants.number(name.text), (1...4094).contains(code) { return UInt16(code) }
+    throw PolicyProblem(name.line, "'\(quoted(name.text))' is no error; write a name such as EPERM or ENOENT, or a number of 1 to 4094")
   }
 
   private mutating func alternatives() throws(PolicyProblem) -> [[Comparison]] {

@@ -24,12 +24,12 @@ public struct SeccompProgram: Sendable, Equatable {
 
   /// Filters the system calls of the calling thread from here on, and of all that it starts; it cannot be undone.
   ///
-  /// The thread must have set no_new_privs (prctl(2)), or have CAP_SYS_ADMIN. Takes no lock and allocates nothing unless it fails, so that a child
-  /// which was just forked can call it.
+  /// The thread must have set no_new_privs (prctl(2)), or have CAP_SYS_ADMIN. Takes no lock and allocates nothing unless it fails, so that a
+  /// child which was just forked can call it.
   ///
   /// - Parameter allThreads: Filter all threads of the process.
-  /// - Throws: `SystemError`; EINVAL for bytes that are no program, EACCES without no_new_privs, ESRCH when another thread has filters of its
-  ///   own, so that nothing was changed.
+  /// - Throws: `SystemError`; EINVAL for bytes that are no program, EACCES without no_new_privs, ESRCH when another thread has filters of
+  ///   its own, so that nothing was changed.
   public func install(allThreads: Bool = false) throws(SystemError) {
     let flags = allThreads ? UInt32(SECCOMP_FILTER_FLAG_TSYNC) : 0
     let count = UInt16(bytes.count / SeccompProgram.instructionSize)

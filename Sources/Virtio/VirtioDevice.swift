@@ -61,6 +61,31 @@ public protocol VirtioDevice: AnyObject, Sendable {
 
   /// Takes over a state from `snapshot`, before activation.
   func restore(_ state: [UInt8]) throws
+
+  /// Does what the machine's user asks of this kind of device while the machine runs; order and answer are encoded by its own types.
+  ///
+  /// - Throws: `OrderRefusal`, or the device's own error, with words for the user.
+  func perform(_ order: [UInt8]) throws -> [UInt8]
+
+  /// The end of the machine, after the last `reset`: what the guest wrote gets a second to reach its place.
+  func finish()
+}
+
+extension VirtioDevice {
+  /// Most devices take no orders.
+  public func perform(_ order: [UInt8]) throws -> [UInt8] { throw OrderRefusal("this device takes no orders") }
+
+  /// Most devices hold nothing back.
+  public func finish() {}
+}
+
+/// Why a device did not do what the user asked, in words.
+public struct OrderRefusal: Error, Equatable, Sendable, CustomStringConvertible {
+  /// What is wrong and what to do.
+  public let description: String
+
+  /// Makes a refusal.
+  public init(_ description: String) { self.description = description }
 }
 
 /// What a device gets when the driver is ready.

@@ -1,6 +1,7 @@
 import CommandLine
 import Logging
 import Machine
+import Sandbox
 
 /// The command: it sorts its arguments and does what they ask for.
 enum Crosvm {
@@ -10,23 +11,25 @@ enum Crosvm {
   /// - Returns: The exit status.
   static func main(_ arguments: [String]) -> Int32 {
     do {
+      let launcher = try EarlyLauncher.start(arguments)
+      defer { launcher?.finish() }
       let invocation = try CommandParser.parse(Array(arguments.dropFirst()), with: Table.crosvm)
       let options = try GlobalOptions(invocation.levels[0])
-      return try perform(invocation, options).code(isExtended: options.hasExtendedStatus)
+      return try perform(invocation, options, launcher).code(isExtended: options.hasExtendedStatus)
     } catch {
       StandardStreams.complain("\(error)")
       return ExitStatus.usage.rawValue
     }
   }
 
-  private static func perform(_ invocation: Invocation, _ options: GlobalOptions) throws(UsageError) -> ExitStatus {
+  private static func perform(_ invocation: Invocation, _ options: GlobalOptions, _ launcher: Launcher?) throws(UsageError) -> ExitStatus {
     if case .help = invocation.request {
       return print(HelpPage(invocation.commands).text)
     }
     guard !options.wantsVersion else { return print(Version.line + "\n") }
     let arguments = invocation.levels[invocation.levels.count - 1]
     switch invocation.path.first {
-    case Table.run.name: return try run(arguments, options)
+    case Table.run.name: return try run(arguments, options, launcher)
     case Table.help.name: return try help(arguments)
     case Table.completions.name: return try completions(arguments)
     case Table.man.name: return try manualPages(arguments)
@@ -37,7 +40,7 @@ enum Crosvm {
     }
   }
 
-  private static func run(_ arguments: Arguments, _ options: GlobalOptions) throws(UsageError) -> ExitStatus {
+  private static func run(_ arguments: Arguments, _ options: GlobalOptions, _ launcher: Launcher?) throws(UsageError) -> ExitStatus {
     var configuration = try RunCommand.configuration(of: arguments)
     configuration.syslogTag = options.syslogTag
     do {
@@ -47,7 +50,7 @@ enum Crosvm {
     }
     let sink = LogSink(options)
     LoggingSystem.bootstrap { LineLogHandler(label: $0, sink: sink) }
-    return startMachine(configuration, name: arguments.commandName)
+    return startMachine(configuration, launcher: launcher, name: arguments.commandName)
   }
 
   static func print(_ text: String) -> ExitStatus {

@@ -29,6 +29,8 @@ enum RunCommand {
     configuration.controlSocket = try arguments.value(of: RunOptions.socket)
     configuration.name = try arguments.value(of: RunOptions.name)
     configuration.isSandboxed = !arguments.contains(RunOptions.disableSandbox)
+    configuration.seccompPolicyDirectory = try arguments.value(of: RunOptions.seccompPolicyDir)
+    configuration.logsSeccompFailures = arguments.contains(RunOptions.seccompLogFailures)
     return configuration
   }
 

@@ -1,21 +1,20 @@
 import Logging
 import Machine
 import Platform
+import Sandbox
 
 /// Runs a machine until it ends.
 ///
 /// - Parameters:
 ///   - configuration: What to run; it is checked first.
+///   - launcher: Makes the devices' processes.
 ///   - name: The command's name for messages.
 /// - Returns: How the machine ended, or why it was not started.
-func startMachine(_ configuration: VMConfiguration, name: String) -> ExitStatus {
+func startMachine(_ configuration: VMConfiguration, launcher: Launcher?, name: String) -> ExitStatus {
   // Each queue, interrupt vector and doorbell is a descriptor.
   DescriptorLimit.raise()
   do {
-    let machine = try Machine(configuration, version: Version.line, logger: Logger(label: "crosvm"))
-    if configuration.isSandboxed {
-      StandardStreams.complain("\(name): this version has no sandbox yet: all devices run in this process, as with --disable-sandbox")
-    }
+    let machine = try Machine(configuration, launcher: launcher, version: Version.line, logger: Logger(label: "crosvm"))
     return ExitStatus(try machine.run(), name: name)
   } catch let error as ConfigurationError {
     StandardStreams.complain("\(name): \(error)")

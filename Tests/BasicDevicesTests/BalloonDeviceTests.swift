@@ -37,7 +37,7 @@ extension ActivatedDevice {
 
 @Suite struct BalloonDeviceTests {
   @Test("Pages that the driver gives are given to the host; those beside them stay") func inflating() throws {
-    try withActivatedDevice(try BalloonDevice()) { guest in
+    try withActivatedDevice(BalloonDevice()) { guest in
       try guest.fill(firstPage..<firstPage + 8)
       try guest.send(pageNumbers([firstPage + 1, firstPage + 2, firstPage + 6, firstPage + 5]), queue: inflate)
       #expect(try guest.areFilled(firstPage..<firstPage + 8) == [true, false, false, true, true, false, false, true])
@@ -53,7 +53,7 @@ extension ActivatedDevice {
       [UInt32.max], [0x8000, 0x8001], [0x7fff, 0x8000, 0x8001], [UInt32](repeating: firstPage, count: 5000), [0x100000, 0xfffff],
     ])
   func nonsense(_ numbers: [UInt32]) throws {
-    try withActivatedDevice(try BalloonDevice()) { guest in
+    try withActivatedDevice(BalloonDevice()) { guest in
       try guest.send(pageNumbers(numbers) + [1, 2, 3], queue: inflate)
       try guest.send([1], queue: inflate)
       try guest.send(pageNumbers(numbers), queue: deflate)
@@ -64,7 +64,7 @@ extension ActivatedDevice {
   }
 
   @Test("Pages that the driver reports as free are given to the host", arguments: [3, 4]) func freePages(queue: Int) throws {
-    try withActivatedDevice(try BalloonDevice()) { guest in
+    try withActivatedDevice(BalloonDevice()) { guest in
       try guest.fill(firstPage..<firstPage + 8)
       let driver = try #require(guest.drivers[queue] as? SplitDriver)
       // Whole pages within the buffers only: the second one begins and ends inside a page.
@@ -79,7 +79,7 @@ extension ActivatedDevice {
   }
 
   @Test("What the host wants is in the configuration space, and the driver is told") func target() throws {
-    let balloon = try BalloonDevice()
+    let balloon = BalloonDevice()
     #expect(throws: BalloonDevice.Refusal.self) { try balloon.setTarget(bytes: 4096) }
     try withActivatedDevice(balloon) { guest in
       try balloon.setTarget(bytes: 64 << 20)
@@ -99,9 +99,9 @@ extension ActivatedDevice {
   }
 
   @Test("Statistics are asked for and answered") func asking() throws {
-    let balloon = try BalloonDevice()
+    let balloon = BalloonDevice()
     try withActivatedDevice(balloon) { guest in
-      #expect(throws: BalloonDevice.Refusal.self) { try balloon.statistics(milliseconds: 1) }
+      #expect(throws: BalloonDevice.Refusal.self) { try BalloonOperator { try balloon.perform($0) }.statistics(milliseconds: 1) }
       let driver = guest.drivers[statistics]
       _ = try driver.submit(readable: [statistic(4, 1)])
       guest.ring(statistics)
@@ -118,7 +118,7 @@ extension ActivatedDevice {
       }
       balloon.writeConfiguration(offset: 4, width: 4, value: 16)
       var answer: BalloonStatistics?
-      while answer == nil { answer = try? balloon.statistics(milliseconds: 10_000) }
+      while answer == nil { answer = try? BalloonOperator { try balloon.perform($0) }.statistics(milliseconds: 10_000) }
       stop.set()
       thread.join()
       let json = try #require(answer).json
@@ -126,11 +126,11 @@ extension ActivatedDevice {
       #expect(json.contains("\"free_memory\": 1048576, \"total_memory\": 1073741824, "))
       #expect(json.hasSuffix("}, \"balloon_actual\": 65536}}"))
     }
-    #expect(throws: BalloonDevice.Refusal.self) { try balloon.statistics(milliseconds: 1) }
+    #expect(throws: BalloonDevice.Refusal.self) { try BalloonOperator { try balloon.perform($0) }.statistics(milliseconds: 1) }
   }
 
   @Test("A driver that gives many buffers for statistics gets all but one back") func manyStatistics() throws {
-    try withActivatedDevice(try BalloonDevice()) { guest in
+    try withActivatedDevice(BalloonDevice()) { guest in
       for _ in 0..<20 { _ = try guest.drivers[statistics].submit(readable: [statistic(4, 1)]) }
       guest.ring(statistics)
       var count = 0
@@ -143,7 +143,7 @@ extension ActivatedDevice {
   }
 
   @Test("A saved state is taken over by the next driver") func snapshot() throws {
-    let balloon = try BalloonDevice()
+    let balloon = BalloonDevice()
     var saved: [UInt8] = []
     try withActivatedDevice(balloon) { _ in
       try balloon.setTarget(bytes: 1 << 20)
@@ -151,7 +151,7 @@ extension ActivatedDevice {
       saved = try balloon.snapshot()
       balloon.resume()
     }
-    let other = try BalloonDevice()
+    let other = BalloonDevice()
     try other.restore(saved)
     try withActivatedDevice(other) { _ in #expect(other.readConfiguration(offset: 0, width: 4) == 256) }
     #expect(throws: DeviceStateError.self) { try other.restore([1, 2, 3]) }

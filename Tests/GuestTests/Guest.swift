@@ -78,7 +78,7 @@ struct Guest {
   func start(_ environment: TestEnvironment) throws -> RunningGuest {
     var words = parameters
     if let script { words.append("guest.exec=" + base64(Array(script.utf8))) }
-    var command = [environment.crosvm] + globalOptions + ["run", "--disable-sandbox"] + options
+    var command = [environment.crosvm] + globalOptions + ["run"] + environment.runOptions + options
     if initramfs { command += ["-i", environment.file("initramfs.img")] }
     // No serial noise: what the tests look for must not drown, and each byte costs an exit.
     command += ["-p", (["quiet"] + words).joined(separator: " ")]

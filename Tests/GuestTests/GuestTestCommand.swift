@@ -1,8 +1,9 @@
 import Glibc
 
-/// The command: `guest-tests --crosvm PATH --guest DIR --scratch DIR --golden DIR [--filter TEXT] [--exclude TEXT] [--jobs N] [--list]`.
+/// The command: `guest-tests --crosvm PATH --guest DIR --scratch DIR --golden DIR [--filter TEXT] [--exclude TEXT] [--jobs N]
+/// [--run-options WORDS] [--list]`.
 enum GuestTestCommand {
-  private static let options = ["--crosvm", "--guest", "--scratch", "--golden", "--filter", "--exclude", "--jobs"]
+  private static let options = ["--crosvm", "--guest", "--scratch", "--golden", "--filter", "--exclude", "--jobs", "--run-options"]
 
   static func main() {
     var values: [String: String] = [:]
@@ -20,7 +21,9 @@ enum GuestTestCommand {
     guard let crosvm = values["--crosvm"], let guest = values["--guest"], let golden = values["--golden"] else {
       usage("--crosvm, --guest and --golden are needed")
     }
-    let environment = TestEnvironment(crosvm: crosvm, guestFolder: guest, scratch: values["--scratch"] ?? "/tmp", golden: golden)
+    let environment = TestEnvironment(
+      crosvm: crosvm, guestFolder: guest, scratch: values["--scratch"] ?? "/tmp",
+      runOptions: (values["--run-options"] ?? "").split(separator: " ").map { String($0) }, golden: golden)
     let tests = allTests.filter { test in
       values["--filter"].map(test.name.contains) != false && values["--exclude"].map(test.name.contains) != true
     }

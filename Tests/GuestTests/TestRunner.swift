@@ -9,6 +9,8 @@ struct TestEnvironment: Sendable {
   let guestFolder: String
   /// A folder for the tests' own files.
   let scratch: String
+  /// Options that each machine is run with: none for the sandbox, or --disable-sandbox.
+  let runOptions: [String]
   /// The folder of golden files.
   let golden: String
 

@@ -172,9 +172,9 @@ import Testing
     #expect(other.made.count == 1)
     copy.writeTable(offset: 28, width: 4, value: 0)
     #expect(other.made.last?.event.drain() == 1)
-    #expect(throws: PCIError.self) { try copy.restore(saved + [0], from: space, capability: capability) }
-    #expect(throws: PCIError.self) { try copy.restore(Array(saved.dropLast()), from: space, capability: capability) }
-    #expect(throws: PCIError.self) { try copy.restore([], from: space, capability: capability) }
+    #expect(throws: MalformedBytes.self) { try copy.restore(saved + [0], from: space, capability: capability) }
+    #expect(throws: MalformedBytes.self) { try copy.restore(Array(saved.dropLast()), from: space, capability: capability) }
+    #expect(throws: MalformedBytes.self) { try copy.restore([], from: space, capability: capability) }
     #expect(throws: PCIError.self) { try makeMSIX(4).restore(saved, from: space, capability: capability) }
   }
 

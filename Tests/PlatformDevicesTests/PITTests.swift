@@ -14,7 +14,7 @@ private struct Timer {
 
   init() throws {
     let time = time
-    device = PIT(interrupt: try EdgeInterrupt()) { UInt64(time.now) }
+    device = try PIT(interrupt: EdgeInterrupt()) { UInt64(time.now) }
     portB = device.portB
   }
 
@@ -105,7 +105,8 @@ private struct Timer {
 
   @Test func counter0InterruptsPeriodicallyUntilItIsStopped() throws {
     let line = try EdgeInterrupt()
-    let device = PIT(interrupt: line)
+    let running = try RunningLoop()
+    let device = try PIT(interrupt: line, loop: running.loop)
     func write(_ port: UInt64, _ value: UInt64) { device.write(offset: port, width: 1, value: value) }
     write(control, 0x34)
     // A millisecond.
@@ -122,7 +123,8 @@ private struct Timer {
 
   @Test func theShortestPeriodDoesNotKeepTheHostBusy() throws {
     let line = try EdgeInterrupt()
-    let device = PIT(interrupt: line)
+    let running = try RunningLoop()
+    let device = try PIT(interrupt: line, loop: running.loop)
     device.write(offset: control, width: 1, value: 0x14)
     device.write(offset: 0, width: 1, value: 2)
     let start = monotonicNanoseconds()

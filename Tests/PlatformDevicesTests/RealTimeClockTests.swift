@@ -15,7 +15,7 @@ private struct Clock {
     let time = ManualClock(seconds * second)
     self.time = time
     line = try EdgeInterrupt()
-    device = RealTimeClock(memoryBelow4GiB: below, memoryAbove4GiB: above, interrupt: withLine ? line : nil) { time.now }
+    device = try RealTimeClock(memoryBelow4GiB: below, memoryAbove4GiB: above, interrupt: withLine ? line : nil) { time.now }
   }
 
   subscript(_ index: UInt8) -> UInt8 {
@@ -144,7 +144,8 @@ private struct Clock {
 
   @Test func theAlarmInterruptsInTime() throws {
     let line = try EdgeInterrupt()
-    let device = RealTimeClock(memoryBelow4GiB: 0, memoryAbove4GiB: 0, interrupt: line)
+    let running = try RunningLoop()
+    let device = try RealTimeClock(memoryBelow4GiB: 0, memoryAbove4GiB: 0, interrupt: line, loop: running.loop)
     func write(_ index: UInt8, _ value: UInt8) {
       device.write(offset: 0, width: 2, value: UInt64(index) | UInt64(value) << 8)
     }

@@ -4,10 +4,17 @@ import Testing
 
 @testable import Platform
 
+/// An output whose writer runs.
+private func started(_ target: OutputTarget, onError: @escaping @Sendable (SystemError) -> Void = { _ in }) throws -> BufferedOutput {
+  let output = try target.makeOutput(onError: onError)
+  try output.start()
+  return output
+}
+
 @Suite struct BufferedOutputTests {
   @Test func bytesArriveInOrderAndFinishWaitsForThem() throws {
     let pipe = try TestPipe()
-    let output = try BufferedOutput(descriptor: pipe.writeEnd.duplicate())
+    let output = try started(OutputTarget(descriptor: pipe.writeEnd.duplicate()))
     for byte in "hello, ".utf8 { #expect(output.write(byte)) }
     #expect(output.write(Array("world".utf8)))
     output.finish(milliseconds: 5000)
@@ -16,7 +23,7 @@ import Testing
 
   @Test func aReaderThatDoesNotReadMakesNoRoomThenBytesAreDroppedAndMemoryStaysBounded() throws {
     let pipe = try TestPipe()
-    let output = try BufferedOutput(descriptor: pipe.writeEnd.duplicate())
+    let output = try started(OutputTarget(descriptor: pipe.writeEnd.duplicate()))
     let room = Atomic<Int>(0)
     output.onRoom { room.add(1, ordering: .relaxed) }
     var said = true
@@ -42,7 +49,7 @@ import Testing
 
   @Test func finishGivesUpOnAStuckReaderInTime() throws {
     let pipe = try TestPipe()
-    let output = try BufferedOutput(descriptor: pipe.writeEnd.duplicate())
+    let output = try started(OutputTarget(descriptor: pipe.writeEnd.duplicate()))
     while output.write(1) {}
     let start = monotonicNanoseconds()
     output.finish(milliseconds: 50)
@@ -56,7 +63,7 @@ import Testing
     let gone: BufferedOutput
     do {
       let pipe = try TestPipe()
-      gone = try BufferedOutput(descriptor: pipe.writeEnd.duplicate()) { error in errors.withLock { $0.append(error) } }
+      gone = try started(OutputTarget(descriptor: pipe.writeEnd.duplicate())) { error in errors.withLock { $0.append(error) } }
     }
     for _ in 0..<3 {
       _ = gone.write(1)
@@ -70,20 +77,20 @@ import Testing
     let directory = try TestDirectory()
     let path = directory.path + "/log"
     for word in ["one", "two"] {
-      let output = try BufferedOutput.file(path)
+      let output = try started(.file(path))
       _ = output.write(Array(word.utf8))
       output.finish(milliseconds: 5000)
     }
     #expect(try directory.read("log") == Array("onetwo".utf8))
-    #expect(throws: SystemError("open \(directory.path)", code: EISDIR)) { try BufferedOutput.file(directory.path) }
-    #expect(throws: SystemError("open /nonexistent/log", code: ENOENT)) { try BufferedOutput.file("/nonexistent/log") }
+    #expect(throws: SystemError("open \(directory.path)", code: EISDIR)) { try OutputTarget.file(directory.path) }
+    #expect(throws: SystemError("open /nonexistent/log", code: ENOENT)) { try OutputTarget.file("/nonexistent/log") }
   }
 
   @Test func aFIFOWithoutReaderDoesNotHoldUpTheStart() throws {
     let directory = try TestDirectory()
     let path = directory.path + "/fifo"
     #expect(unsafe mkfifo(path, 0o600) == 0)
-    let output = try BufferedOutput.file(path)
+    let output = try started(.file(path))
     _ = output.write(Array("early".utf8))
     let reader = try OwnedDescriptor.open(path, flags: O_RDONLY)
     #expect(readSome(reader.number) == Array("early".utf8))
@@ -94,7 +101,7 @@ import Testing
     let directory = try TestDirectory()
     let path = directory.path + "/socket"
     let first = try UnixSocket.listen(at: path, kind: .datagram)
-    let output = try BufferedOutput.datagramSocket(path)
+    let output = try started(.datagramSocket(path))
     _ = output.write(Array("one".utf8))
     #expect(readSome(first.number) == Array("one".utf8))
     _ = consume first
@@ -109,7 +116,7 @@ import Testing
     let directory = try TestDirectory()
     let path = directory.path + "/log"
     let daemon = try UnixSocket.listen(at: path, kind: .datagram)
-    let output = try BufferedOutput.systemLog(SystemLog(tag: "vm: 1\n", path: path))
+    let output = try started(.systemLog(tag: "vm: 1\n", path: path))
     _ = output.write(Array("first\r\nse\u{1b}co\0nd\n\nrest without end".utf8))
     let prefix = "<14>vm__1_[\(getpid())]: "
     #expect(readSome(daemon.number) == Array((prefix + "first").utf8))

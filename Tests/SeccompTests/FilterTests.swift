@@ -23,7 +23,7 @@ import Testing
 
   @Test func randomPoliciesDecideAsTheyRead() throws {
     var random = SeededGenerator(seed: 1)
-    for _ in 0..<3000 {
+    for _ in 0..<600 {
       var text = ""
       for call in ["read", "write", "close", "ioctl", "mmap", "openat", "fcntl", "getpid", "futex", "clone"].shuffled(using: &random)
         .prefix(Int.random(in: 1...6, using: &random))

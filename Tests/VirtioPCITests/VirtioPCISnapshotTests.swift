@@ -49,7 +49,7 @@ import Virtio
       #expect(throws: (any Error).self) { try copy.transport.restore(Array(saved.prefix(length))) }
       #expect(copy.device.state.withLock { $0.activations.isEmpty })
     }
-    #expect(throws: PCIError.self) { try copy.transport.restore(saved + [0]) }
+    #expect(throws: MalformedBytes.self) { try copy.transport.restore(saved + [0]) }
     for index in saved.indices {
       for bit in 0..<8 {
         var damaged = saved

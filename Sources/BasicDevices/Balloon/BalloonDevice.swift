@@ -39,14 +39,11 @@ public final class BalloonDevice: VirtioDevice {
   }
 
   private let state = Mutex(State())
-  private let statisticsExchange: StatisticsExchange
+  private let statisticsExchange = StatisticsExchange()
   private let logger: Logger
 
   /// Makes a balloon that holds nothing.
-  public init(logger: Logger = Logger(label: "crosvm.balloon")) throws {
-    statisticsExchange = try StatisticsExchange()
-    self.logger = logger
-  }
+  public init(logger: Logger = Logger(label: "crosvm.balloon")) { self.logger = logger }
 
   // MARK: The host's side
 
@@ -81,8 +78,10 @@ public final class BalloonDevice: VirtioDevice {
     interrupt.signalConfigurationChange()
   }
 
-  /// Asks the driver how the guest uses its memory, and waits for a moment for the answer.
-  public func statistics(milliseconds: Int = 2000) throws(Refusal) -> BalloonStatistics {
+  /// Asks the driver how the guest uses its memory.
+  ///
+  /// - Returns: How many answers there were before, for `statistics(after:)`.
+  func askForStatistics() throws(Refusal) -> Int {
     let request = try state.withLock { state throws(Refusal) in
       guard state.activation != nil, let request = state.request else { throw .noDriver }
       return request
@@ -90,7 +89,12 @@ public final class BalloonDevice: VirtioDevice {
     let count = statisticsExchange.count
     guard statisticsExchange.canAsk else { throw .noStatistics }
     request.signal()
-    guard let values = statisticsExchange.answer(after: count, milliseconds: milliseconds) else { throw .noStatistics }
+    return count
+  }
+
+  /// The driver's answer, once there is one after the first `count`.
+  func statistics(after count: Int) -> BalloonStatistics? {
+    guard let values = statisticsExchange.answer(after: count) else { return nil }
     let pages = state.withLock { $0.space.read(offset: UInt64(Layout.actual), width: 4) }
     // No overflow: 32 bits of pages.
     return BalloonStatistics(values: values, balloonBytes: pages * BalloonRequest.pageSize)

@@ -1,4 +1,5 @@
 internal import GuestMemory
+internal import Platform
 internal import Virtio
 
 /// What a driver of the balloon says (virtio 1.2, sections 5.5.6 and 5.5.6.7).
@@ -66,6 +67,28 @@ public struct BalloonStatistics: Equatable, Sendable {
   init(values: [UInt16: UInt64], balloonBytes: UInt64) {
     self.values = values
     self.balloonBytes = balloonBytes
+  }
+
+  /// Writes them, for `init`.
+  func encode(to writer: inout ByteWriter) {
+    writer.put(balloonBytes)
+    for (tag, value) in values.sorted(by: { $0.key < $1.key }) {
+      writer.put(tag)
+      writer.put(value)
+    }
+  }
+
+  /// Reads what `encode` wrote.
+  ///
+  /// - Throws: `MalformedBytes`.
+  init(_ bytes: [UInt8]) throws(MalformedBytes) {
+    var reader = ByteReader(bytes)
+    balloonBytes = try reader.get()
+    var values: [UInt16: UInt64] = [:]
+    // Each of the rest takes ten bytes.
+    for _ in 0..<(bytes.count - 8) / 10 { values[try reader.get()] = try reader.get(UInt64.self) }
+    try reader.finish()
+    self.values = values
   }
 
   /// As today's crosvm prints them, in one line.

@@ -78,9 +78,6 @@ final class StatisticsExchange: Sendable {
   }
 
   private let state = Mutex(State())
-  private let answered: EventFD
-
-  init() throws(SystemError) { answered = try EventFD() }
 
   /// Takes an answer, and keeps its buffer.
   func take(_ values: [UInt16: UInt64], chain: UInt16, queue: VirtQueue) {
@@ -91,13 +88,11 @@ final class StatisticsExchange: Sendable {
       state.waiting = (chain, queue)
       state.answers += 1
     }
-    answered.signal()
   }
 
   /// The queue is gone.
   func forget() {
     state.withLock { $0 = State(answers: $0.answers + 1) }
-    answered.signal()
   }
 
   /// Gives the buffer back, on the worker's thread.
@@ -116,10 +111,10 @@ final class StatisticsExchange: Sendable {
   /// Whether there is a buffer to ask with.
   var canAsk: Bool { state.withLock { $0.waiting != nil } }
 
-  /// Waits for an answer after the first `count`.
-  func answer(after count: Int, milliseconds: Int) -> [UInt16: UInt64]? {
-    // Nothing, where the queue went meanwhile.
-    let values = answered.wait(milliseconds: milliseconds) { state.withLock { $0.answers > count ? $0.values : nil } } ?? [:]
+  /// The answer, if there is one after the first `count`.
+  func answer(after count: Int) -> [UInt16: UInt64]? {
+    // Empty where the queue went meanwhile.
+    let values = state.withLock { $0.answers > count ? $0.values : [:] }
     return values.isEmpty ? nil : values
   }
 }

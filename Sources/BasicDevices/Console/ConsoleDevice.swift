@@ -25,19 +25,27 @@ public final class ConsoleDevice: VirtioDevice, ByteReceiver {
     var space: ConfigurationSpace
     var slot = WorkerSlot()
     var interrupt: (any VirtioInterrupt)?
+    /// Reads the input, once there was a driver.
+    var pump: InputPump?
+    var isFinished = false
   }
 
   private let state: Mutex<State>
   private let input = ConsoleInput()
   private let control: ConsoleControl
   private let output: ConsoleOutput
+  private let place: any ByteOutput
+  private let source: DescriptorBox?
 
   /// Makes a console.
   ///
   /// - Parameters:
   ///   - output: Where the guest's bytes go.
   ///   - size: The size of the terminal behind it; `nil` when there is none, or nobody knows.
-  public init(output: any ByteOutput, size: ConsoleSize? = nil) {
+  ///   - source: Where input is read from as soon as there is a driver; `nil` where it comes by `receive` or not at all.
+  public init(output: any ByteOutput, size: ConsoleSize? = nil, source: DescriptorBox? = nil) {
+    self.source = source
+    place = output
     features = Feature.emergencyWrite | Feature.multiplePorts | (size == nil ? 0 : Feature.size)
     control = ConsoleControl(input: input, size: size)
     state = Mutex(State(space: ConsoleLayout.space(size)))
@@ -89,6 +97,9 @@ public final class ConsoleDevice: VirtioDevice, ByteReceiver {
         try ConsoleWorker.start(
           activation.queues, input: input, output: output, control: control, suspended: state.slot.isSuspended))
       state.interrupt = activation.interrupt
+      if let source, state.pump == nil, !state.isFinished {
+        state.pump = try InputPump(name: "console input", descriptor: source.number, receiver: self)
+      }
     }
     if activation.features & Feature.multiplePorts == 0 || control.guestHasOpened { input.open() }
   }
@@ -107,6 +118,16 @@ public final class ConsoleDevice: VirtioDevice, ByteReceiver {
     }
     worker?.stop()
     if worker != nil { output.forgetPartial() }
+  }
+
+  /// Reads no more input, and gives what the guest wrote last a second to reach its place.
+  public func finish() {
+    let pump = state.withLock { state in
+      state.isFinished = true
+      return state.pump.take()
+    }
+    pump?.stop()
+    place.finish(milliseconds: 1000)
   }
 
   /// Holds input and output back.

@@ -10,9 +10,12 @@
 #include <linux/filter.h>
 #include <linux/fs.h>
 #include <linux/io_uring.h>
+#include <linux/capability.h>
 #include <linux/kvm.h>
+#include <linux/landlock.h>
 #include <linux/seccomp.h>
 #include <linux/stat.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stddef.h>
@@ -21,12 +24,18 @@
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
+#include <ucontext.h>
 #include <termios.h>
 #include <time.h>
 #include <unistd.h>
@@ -43,6 +52,7 @@ int statx(int directory, const char *path, int flags, unsigned int mask, struct 
 static inline int clinux_open(const char *path, int flags, unsigned int mode) { return open(path, flags | O_CLOEXEC, mode); }
 static inline int clinux_fcntl(int fd, int command, long value) { return fcntl(fd, command, value); }
 static inline int clinux_fcntl_pointer(int fd, int command, void *argument) { return fcntl(fd, command, argument); }
+static inline int clinux_prctl(int option, unsigned long value) { return prctl(option, value, 0L, 0L, 0L); }
 static inline int clinux_ioctl_value(int fd, unsigned long request, unsigned long value) { return ioctl(fd, request, value); }
 static inline int clinux_ioctl_pointer(int fd, unsigned long request, void *argument) { return ioctl(fd, request, argument); }
 
@@ -58,13 +68,91 @@ static inline int clinux_tgkill(int process, int thread, int signal) { return (i
 static inline int clinux_sched_setaffinity(const void *mask, size_t bytes) { return (int)syscall(SYS_sched_setaffinity, 0, bytes, mask); }
 static inline int clinux_sched_getaffinity(void *mask, size_t bytes) { return (int)syscall(SYS_sched_getaffinity, 0, bytes, mask); }
 static inline long clinux_getrandom(void *bytes, size_t count) { return syscall(SYS_getrandom, bytes, count, 0); }
+static inline int clinux_pivot_root(const char *root, const char *old) { return (int)syscall(SYS_pivot_root, root, old); }
+static inline int clinux_close_range(unsigned first, unsigned last) { return (int)syscall(SYS_close_range, first, last, 0); }
+static inline int clinux_landlock_create_ruleset(const struct landlock_ruleset_attr *attributes, size_t size, unsigned flags) {
+  return (int)syscall(SYS_landlock_create_ruleset, attributes, size, flags);
+}
+static inline int clinux_landlock_restrict_self(int ruleset) { return (int)syscall(SYS_landlock_restrict_self, ruleset, 0); }
+static inline int clinux_capset(const struct __user_cap_header_struct *header, const struct __user_cap_data_struct *sets) {
+  return (int)syscall(SYS_capset, header, sets);
+}
+static inline int clinux_setgroups(size_t count, const void *groups) { return (int)syscall(SYS_setgroups, count, groups); }
+static inline int clinux_setresuid(unsigned user) { return (int)syscall(SYS_setresuid, user, user, user); }
+static inline int clinux_setresgid(unsigned group) { return (int)syscall(SYS_setresgid, group, group, group); }
+// fork(2), which Swift does not import; with namespaces (clone(2)) the child is born in new ones. The C library does not know of a child of
+// clone: it must do its work on a thread that it starts.
+static inline int clinux_fork(void) { return fork(); }
+static inline int clinux_clone(unsigned long namespaces) {
+  return (int)syscall(SYS_clone, namespaces | SIGCHLD, 0, 0, 0, 0);
+}
+// The status words of waitpid(2) are taken apart by macros.
+static inline int clinux_exit_status(int status) { return WIFEXITED(status) ? WEXITSTATUS(status) : -1; }
+static inline int clinux_ending_signal(int status) { return WIFSIGNALED(status) ? WTERMSIG(status) : -1; }
 static inline int clinux_seccomp_install(const void *instructions, unsigned short count, unsigned flags) {
   struct sock_fprog program = {count, (struct sock_filter *)instructions};
   return (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program);
 }
 static inline int clinux_gettid(void) { return (int)syscall(SYS_gettid); }
 
+// Ancillary data of sockets, which macros lay out (cmsg(3)): descriptors only.
+static inline size_t clinux_control_space(size_t descriptors) { return CMSG_SPACE(descriptors * sizeof(int)); }
+static inline void clinux_put_descriptors(struct msghdr *message, const int *descriptors, size_t count) {
+  struct cmsghdr *control = CMSG_FIRSTHDR(message);
+  control->cmsg_level = SOL_SOCKET;
+  control->cmsg_type = SCM_RIGHTS;
+  control->cmsg_len = CMSG_LEN(count * sizeof(int));
+  __builtin_memcpy(CMSG_DATA(control), descriptors, count * sizeof(int));
+}
+// How many descriptors came, of which at most `limit` are stored: the buffer has room for no more.
+static inline size_t clinux_take_descriptors(struct msghdr *message, int *descriptors, size_t limit) {
+  size_t count = 0;
+  for (struct cmsghdr *control = CMSG_FIRSTHDR(message); control; control = CMSG_NXTHDR(message, control)) {
+    if (control->cmsg_level != SOL_SOCKET || control->cmsg_type != SCM_RIGHTS) continue;
+    size_t here = (control->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    for (size_t index = 0; index < here && count < limit; index++)
+      __builtin_memcpy(&descriptors[count++], CMSG_DATA(control) + index * sizeof(int), sizeof(int));
+  }
+  return count;
+}
+
+// What a forbidden system call ends in (seccomp(2), SECCOMP_RET_TRAP): a packet that says which one it was, and the end.
+// It runs as a signal handler in a process that may be hostile, and calls nothing but the kernel.
+struct clinux_violation {
+  unsigned char kind;
+  unsigned char zeroes[3];
+  int number;
+  unsigned long arguments[6];
+};
+static int clinux_violation_socket = -1;
+static unsigned char clinux_violation_kind = 0;
+static inline void clinux_on_violation(int signal, siginfo_t *information, void *context) {
+  (void)signal;
+  ucontext_t *user = (ucontext_t *)context;
+  struct clinux_violation report = {clinux_violation_kind, {0}, information->si_syscall, {0}};
+#if defined(__x86_64__)
+  static const unsigned char registers[6] = {8, 9, 12, 2, 0, 1};  // rdi rsi rdx r10 r8 r9 in gregs
+  for (int index = 0; index < 6; index++) report.arguments[index] = (unsigned long)user->uc_mcontext.gregs[registers[index]];
+#elif defined(__aarch64__)
+  for (int index = 0; index < 6; index++) report.arguments[index] = (unsigned long)user->uc_mcontext.regs[index];
+#endif
+  (void)!write(clinux_violation_socket, &report, sizeof report);
+  _exit(128 + SIGSYS);
+}
+static inline int clinux_report_violations(int socket, unsigned char kind) {
+  clinux_violation_socket = socket;
+  clinux_violation_kind = kind;
+  struct sigaction action = {0};
+  action.sa_sigaction = clinux_on_violation;
+  action.sa_flags = SA_SIGINFO;
+  return sigaction(SIGSYS, &action, 0);
+}
+
 // Constants that hide behind _GNU_SOURCE or behind casts.
+static const unsigned long clinux_CLONE_NEWUSER = 0x10000000, clinux_CLONE_NEWNS = 0x00020000, clinux_CLONE_NEWPID = 0x20000000;
+static const unsigned long clinux_CLONE_NEWNET = 0x40000000, clinux_CLONE_NEWIPC = 0x08000000, clinux_CLONE_NEWUTS = 0x04000000;
+static const unsigned long clinux_CLONE_NEWCGROUP = 0x02000000;
+static const int clinux_RLIMIT_SIGPENDING = 11, clinux_RLIMIT_MSGQUEUE = 12, clinux_RLIMIT_RTPRIO = 14;
 static const int clinux_MFD_CLOEXEC = 0x0001, clinux_MFD_ALLOW_SEALING = 0x0002;
 static const int clinux_F_ADD_SEALS = 1033, clinux_F_SEAL_SEAL = 1, clinux_F_SEAL_SHRINK = 2, clinux_F_SEAL_GROW = 4;
 static const int clinux_F_OFD_SETLK = 37;

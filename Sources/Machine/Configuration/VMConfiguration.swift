@@ -46,6 +46,12 @@ public struct VMConfiguration: Sendable, Equatable {
   /// Whether each device runs jailed in a process of its own.
   public var isSandboxed: Bool
 
+  /// Where the policies of allowed system calls are read from, instead of those in the program; `nil` for the latter.
+  public var seccompPolicyDirectory: String?
+
+  /// Whether a system call that a policy forbids is written to the kernel's log and done, and not refused with the end of the machine.
+  public var logsSeccompFailures: Bool
+
   /// Whether a kernel is started even where the host's KVM is para-virtual, on which only kernels run that were made for it.
   public var allowsParavirtualHost: Bool
 
@@ -71,6 +77,7 @@ public struct VMConfiguration: Sendable, Equatable {
     interruptController = .kernel
     syslogTag = nil
     isSandboxed = true
+    logsSeccompFailures = false
     allowsParavirtualHost = false
   }
 

@@ -14,9 +14,11 @@ public final class BufferedOutput: ByteOutput {
   static let collectMilliseconds: Int32 = 2
 
   private let shared: OutputBuffer
-  private let thread: PThread
+  private let body: @Sendable () -> Void
+  private let name: String
+  private let thread = Mutex<PThread?>(nil)
 
-  /// Starts the writer.
+  /// Makes the output; `start` begins to write.
   ///
   /// - Parameters:
   ///   - name: Of the thread.
@@ -26,9 +28,17 @@ public final class BufferedOutput: ByteOutput {
     let shared = try OutputBuffer()
     let drain = Mutex<any ByteDrain>(drain)
     self.shared = shared
-    thread = try PThread(name: name) {
+    self.name = name
+    body = {
       SignalFD.blockAll()
       drain.withLock { shared.writeOut(to: &$0, onError: onError) }
+    }
+  }
+
+  /// Starts the writer's thread. What was given before is written then. Calling it again does nothing.
+  public func start() throws(SystemError) {
+    try thread.withLock { thread throws(SystemError) in
+      if thread == nil { thread = try PThread(name: name, body: body) }
     }
   }
 
@@ -48,6 +58,7 @@ public final class BufferedOutput: ByteOutput {
 
   /// Takes no more bytes and waits for the writer; a writer still stuck after the time is told to give up, and left to do so.
   public func finish(milliseconds: Int32) {
+    guard let thread = thread.withLock({ $0 }) else { return shared.close() }
     let ended = shared.finish(milliseconds: milliseconds)
     if ended { thread.join() }
   }
@@ -164,6 +175,9 @@ final class OutputBuffer: Sendable {
     _ = Waiting.wait(for: -1, or: wake, milliseconds: milliseconds)
     return !state.withLock { $0.abandoned }
   }
+
+  /// Takes no more bytes.
+  func close() { state.withLock { $0.finishing = true } }
 
   /// Ends the writer; true when it has ended.
   func finish(milliseconds: Int32) -> Bool {

@@ -42,7 +42,8 @@ struct DescriptorDrain: ByteDrain {
 struct DatagramDrain: ByteDrain {
   private let socket: Int32
   private let owner: Owner
-  private let path: String
+  /// Where it is found again; `nil` where it cannot be.
+  private let path: String?
   private static let largestMessage = 4096
 
   private final class Owner {
@@ -50,8 +51,7 @@ struct DatagramDrain: ByteDrain {
     init(_ descriptor: consuming OwnedDescriptor) { self.descriptor = descriptor }
   }
 
-  init(path: String) throws(SystemError) {
-    let descriptor = try UnixSocket.connect(to: path, kind: .datagram)
+  init(_ descriptor: consuming OwnedDescriptor, path: String?) {
     socket = descriptor.number
     owner = Owner(descriptor)
     self.path = path
@@ -77,8 +77,8 @@ struct DatagramDrain: ByteDrain {
       if result >= 0 { return }
       let code = errno
       if code == EINTR { continue }
-      guard code == ECONNREFUSED || code == ENOTCONN || code == ECONNRESET, !reconnected else {
-        throw SystemError("send the guest's output to \(path)", code: code)
+      guard code == ECONNREFUSED || code == ENOTCONN || code == ECONNRESET, !reconnected, let path else {
+        throw SystemError("send the guest's output\(path.map { " to \($0)" } ?? "")", code: code)
       }
       try UnixSocket.connect(socket, to: path)
       reconnected = true

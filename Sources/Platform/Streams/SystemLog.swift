@@ -16,22 +16,38 @@ public final class SystemLog: Sendable {
   }
 
   private let socket: OwnedDescriptor
-  private let path: String
+  /// Where the daemon is found again after it was started anew; `nil` where it cannot be.
+  private let path: String?
   private let prefix: String
 
   /// Longer lines are cut: log daemons commonly take one KiB.
   static let longestLine = 1000
+
+  /// Where log daemons listen.
+  public static let standardPath = "/dev/log"
 
   /// Connects to the log daemon.
   ///
   /// - Parameters:
   ///   - tag: Stands before each line, with the process's number; control characters, spaces and colons become underscores.
   ///   - path: The daemon's socket.
-  public init(tag: String, path: String = "/dev/log") throws(SystemError) {
+  public init(tag: String, path: String = standardPath) throws(SystemError) {
     socket = try UnixSocket.connect(to: path, kind: .datagram)
     self.path = path
+    prefix = SystemLog.prefix(tag: tag)
+  }
+
+  /// Takes a socket that is connected to the log daemon already, perhaps by another process.
+  init(_ socket: consuming OwnedDescriptor, prefix: String, path: String?) {
+    self.socket = socket
+    self.path = path
+    self.prefix = prefix
+  }
+
+  /// What stands before each line.
+  static func prefix(tag: String) -> String {
     let safe = tag.unicodeScalars.map { $0.value > 32 && $0 != ":" && $0.value != 127 ? Character($0) : "_" }
-    prefix = "\(String(safe))[\(getpid())]: "
+    return "\(String(safe))[\(getpid())]: "
   }
 
   /// Sends one line, waiting while the daemon is busy.
@@ -48,7 +64,7 @@ public final class SystemLog: Sendable {
       let code = errno
       if attempt == 1 || code == EMSGSIZE { throw SystemError("write to the system log", code: code) }
       // The daemon may have been started anew.
-      if code != EINTR { try UnixSocket.connect(number, to: path) }
+      if code != EINTR, let path { try UnixSocket.connect(number, to: path) }
     }
   }
 }

@@ -20,10 +20,10 @@ public final class RealTimeClock: BusDevice, ByteRegisters {
   private struct State {
     var index: UInt8 = 0
     var registers: ClockRegisters
-    var timer: InterruptTimer?
   }
 
   private let state: Mutex<State>
+  private let timer: InterruptTimer?
   private let now: @Sendable () -> Int64
   private let interrupt: EdgeInterrupt?
 
@@ -33,16 +33,19 @@ public final class RealTimeClock: BusDevice, ByteRegisters {
   ///   - memoryBelow4GiB: The guest's RAM in bytes below the hole, for the memory size registers that old firmware reads.
   ///   - memoryAbove4GiB: The guest's RAM in bytes above 4 GiB.
   ///   - interrupt: The line; without one the clock never interrupts.
+  ///   - loop: Where alarms are waited for; without one there are none.
   ///   - now: The host's time, in nanoseconds since 1970-01-01T00:00Z.
   public init(
-    memoryBelow4GiB: UInt64, memoryAbove4GiB: UInt64, interrupt: EdgeInterrupt? = nil,
+    memoryBelow4GiB: UInt64, memoryAbove4GiB: UInt64, interrupt: EdgeInterrupt? = nil, loop: EventLoop? = nil,
     now: @escaping @Sendable () -> Int64 = realTimeNanoseconds
-  ) {
+  ) throws(SystemError) {
     var registers = ClockRegisters()
     registers.setMemorySizes(below4GiB: memoryBelow4GiB, above4GiB: memoryAbove4GiB)
     state = Mutex(State(registers: registers))
     self.interrupt = interrupt
     self.now = now
+    if let loop { timer = try InterruptTimer(loop: loop) } else { timer = nil }
+    try timer?.onExpiry { [weak self] in self?.timerExpired() }
   }
 
   package func readByte(_ offset: UInt64) -> UInt8 {
@@ -74,12 +77,10 @@ public final class RealTimeClock: BusDevice, ByteRegisters {
 
   private func schedule(_ state: inout State) {
     guard let delay = state.registers.nanosecondsToNextEvent(now: now()) else {
-      state.timer?.stop()
+      timer?.stop()
       return
     }
-    // Without a thread the guest gets no clock interrupt, and its drivers fall back to polling.
-    if state.timer == nil { state.timer = try? InterruptTimer(name: "rtc") { [weak self] in self?.timerExpired() } }
-    state.timer?.start(after: delay)
+    timer?.start(after: delay)
   }
 
   private func timerExpired() {

@@ -1,31 +1,27 @@
 internal import Platform
 
-/// A timer with a thread of its own that calls back when it expires.
+/// A timer that calls back, on the machine's event loop, when it expires.
 ///
-/// Devices make one when the guest first asks for a timer interrupt, so that a guest that never does costs no thread.
+/// It is there before the guest runs: who answers a guest's access makes no descriptors and starts no threads.
 final class InterruptTimer: Sendable {
   private let timer: TimerFD
   private let loop: EventLoop
-  private let thread: PThread
 
-  /// Starts the thread; the timer does not run yet.
-  init(name: String, expired: @escaping @Sendable () -> Void) throws(SystemError) {
-    let timer = try TimerFD()
-    let loop = try EventLoop()
-    try loop.add(timer.number) { _ in
+  /// Makes a timer that does not run.
+  init(loop: EventLoop) throws(SystemError) {
+    self.loop = loop
+    timer = try TimerFD()
+  }
+
+  deinit { loop.remove(timer.number) }
+
+  /// Sets what is called at each end, on the loop's thread; once.
+  func onExpiry(_ expired: @escaping @Sendable () -> Void) throws(SystemError) {
+    try loop.add(timer.number) { [timer] _ in
       // Nothing to take when the timer was stopped or restarted meanwhile.
       if timer.drain() > 0 { expired() }
     }
-    self.timer = timer
-    self.loop = loop
-    thread = try PThread(name: name) {
-      SignalFD.blockAll()
-      try? loop.run()
-    }
   }
-
-  // The thread is not joined: it may be the one that lets go of the last reference.
-  deinit { loop.stop() }
 
   /// Makes the timer expire once, so many nanoseconds from now; what it was set to before is forgotten.
   func start(after delay: UInt64) { timer.start(after: delay) }

@@ -19,11 +19,11 @@ public final class PIT: BusDevice, ByteRegisters {
     var channels = [PITChannel(gate: true), PITChannel(gate: true), PITChannel(gate: false)]
     var speaker = false
     var refresh = false
-    var timer: InterruptTimer?
     var lastInterrupt: UInt64 = 0
   }
 
   private let state = Mutex(State())
+  private let timer: InterruptTimer?
   private let interrupt: EdgeInterrupt
   private let now: @Sendable () -> UInt64
 
@@ -31,10 +31,15 @@ public final class PIT: BusDevice, ByteRegisters {
   ///
   /// - Parameters:
   ///   - interrupt: Line 0.
+  ///   - loop: Where the end of a period is waited for; without one there are no interrupts.
   ///   - clock: A time in nanoseconds that never goes back.
-  public init(interrupt: EdgeInterrupt, clock: @escaping @Sendable () -> UInt64 = monotonicNanoseconds) {
+  public init(
+    interrupt: EdgeInterrupt, loop: EventLoop? = nil, clock: @escaping @Sendable () -> UInt64 = monotonicNanoseconds
+  ) throws(SystemError) {
     self.interrupt = interrupt
     now = clock
+    if let loop { timer = try InterruptTimer(loop: loop) } else { timer = nil }
+    try timer?.onExpiry { [weak self] in self?.timerExpired() }
   }
 
   /// Port 0x61, which gates and shows counter 2; the keyboard controller's range includes it.
@@ -70,13 +75,11 @@ public final class PIT: BusDevice, ByteRegisters {
 
   private func schedule(_ state: inout State, now: UInt64) {
     guard let rise = state.channels[0].nextRise(after: now) else {
-      state.timer?.stop()
+      timer?.stop()
       return
     }
-    // Without a thread the guest gets no timer interrupt, and uses its local APIC's timer.
-    if state.timer == nil { state.timer = try? InterruptTimer(name: "pit") { [weak self] in self?.timerExpired() } }
     let earliest = state.lastInterrupt &+ PIT.shortestPeriod
-    state.timer?.start(after: max(rise, earliest) &- now)
+    timer?.start(after: max(rise, earliest) &- now)
   }
 
   private func timerExpired() {

@@ -11,7 +11,7 @@ extension VirtioPCIDevice {
   /// - Throws: What the device's own snapshot throws.
   public func snapshot() throws -> [UInt8] {
     try state.withLock { state in
-      var writer = StateWriter()
+      var writer = ByteWriter()
       writer.put(VirtioPCIDevice.version)
       writer.put(state.space.snapshot())
       writer.put(msix.snapshot())
@@ -30,7 +30,7 @@ extension VirtioPCIDevice {
 
   /// Takes over a state from `snapshot` of a device with the same configuration; the device serves its queues afterwards if it did then.
   ///
-  /// - Throws: `PCIError.badState`, or what the device throws. The device is as after a reset then.
+  /// - Throws: `PCIError.badState`, `MalformedBytes`, or what the device throws. The device is as after a reset then.
   public func restore(_ bytes: [UInt8]) throws {
     try state.withLock { state in
       reset(&state)
@@ -42,7 +42,7 @@ extension VirtioPCIDevice {
   }
 
   private func takeOver(_ bytes: [UInt8], _ state: inout State) throws {
-    var reader = StateReader(bytes)
+    var reader = ByteReader(bytes)
     let version: UInt16 = try reader.get()
     guard version == VirtioPCIDevice.version else { throw PCIError.badState("version \(version) is not known") }
     try state.space.restore(try reader.getBytes())
@@ -68,7 +68,7 @@ extension VirtioPCIDevice {
 
 extension CommonConfiguration {
   /// Appends the registers to a snapshot.
-  func save(to writer: inout StateWriter) {
+  func save(to writer: inout ByteWriter) {
     writer.put(offeredFeatures)
     writer.put(driverFeatures)
     writer.put(deviceFeatureSelect)
@@ -86,13 +86,13 @@ extension CommonConfiguration {
   }
 
   /// Takes the registers over; what a queue may be is checked when it is made.
-  mutating func restore(from reader: inout StateReader) throws(PCIError) {
-    guard try reader.get() == offeredFeatures else { throw .badState("the device offers other features") }
+  mutating func restore(from reader: inout ByteReader) throws {
+    guard try reader.get() == offeredFeatures else { throw PCIError.badState("the device offers other features") }
     driverFeatures = try reader.get()
     deviceFeatureSelect = try reader.get()
     driverFeatureSelect = try reader.get()
     queueSelect = try reader.get()
-    guard try reader.get(UInt16.self) == UInt16(queues.count) else { throw .badState("the device has another number of queues") }
+    guard try reader.get(UInt16.self) == UInt16(queues.count) else { throw PCIError.badState("the device has another number of queues") }
     for index in queues.indices {
       queues[index].size = try reader.get()
       queues[index].isEnabled = try reader.getBool()

@@ -12,6 +12,8 @@ final class LogSink: Sendable {
   /// - Parameter options: What the user wants to see, and where.
   init(_ options: GlobalOptions) {
     levels = options.logLevels
+    // The C library reads the time zone's file at the first use, which a confined process may not.
+    tzset()
     // Containers have no log daemon; that is no reason to complain or to stop.
     systemLog = options.usesSyslog ? try? SystemLog(tag: options.syslogTag ?? "crosvm") : nil
   }

@@ -70,9 +70,18 @@ enum RunOptions {
   static let allowParavirtualKVM = Flag(
     "allow-paravirtual-kvm", "Start KERNEL also on a host without hardware virtualization, where only kernels run that were built for it.")
 
+  // MARK: Sandbox
+
   static let disableSandbox = Flag(
     "disable-sandbox",
-    "Run all devices in one process, without jails. This version has no jails yet and says so; with this option it does not.")
+    "Run all devices in one process, with all that this user may do. For hosts that refuse namespaces, and for debugging.")
+
+  static let seccompPolicyDir = Option(
+    "seccomp-policy-dir", .path(),
+    "Read the policies of allowed system calls from DEVICE.policy, main.policy and vcpu.policy in this directory, not from the program.")
+
+  static let seccompLogFailures = Flag(
+    "seccomp-log-failures", "Let system calls that a policy forbids happen, and have the kernel log them (dmesg, or the audit log).")
 }
 
 extension ValueType where Value == CPUAffinity {

@@ -48,12 +48,17 @@ enum Table {
           RunOptions.irqchip.description, RunOptions.splitIrqchip.description, RunOptions.noRng.description,
           RunOptions.noBalloon.description, RunOptions.noI8042.description, RunOptions.noRTC.description,
           RunOptions.allowParavirtualKVM.description,
-          RunOptions.disableSandbox.description,
+        ]),
+      OptionGroup(
+        "Sandbox",
+        [
+          RunOptions.disableSandbox.description, RunOptions.seccompPolicyDir.description, RunOptions.seccompLogFailures.description,
         ]),
     ]
     $0.rules = [
       .atLeastOne(["KERNEL", "--bios"]), .atMostOne(["KERNEL", "--bios"]), .atMostOne(["--initrd", "--bios"]),
       .atMostOne(["--params", "--bios"]), .atMostOne(["--irqchip", "--split-irqchip"]),
+      .atMostOne(["--disable-sandbox", "--seccomp-policy-dir"]), .atMostOne(["--disable-sandbox", "--seccomp-log-failures"]),
     ]
     $0.unavailable = Table.unavailableRunOptions
     $0.exitStatuses = ExitStatus.descriptions

@@ -32,8 +32,7 @@ extension Table {
     Command.Unavailable("it has no SCSI devices", "--scsi-block"),
     Command.Unavailable("it has no VFIO devices", "--vfio", "--vfio-platform"),
     Command.Unavailable("it has no vhost-user devices", "--vhost-user", "--vhost-user-connect-timeout-ms"),
-    Command.Unavailable(
-      "it has no sandbox to configure", "--seccomp-policy-dir", "--seccomp-log-failures", "--pivot-root"),
+    Command.Unavailable("its sandbox needs no directory of the host", "--pivot-root"),
     Command.Unavailable("it has no plug-ins", "--plugin", "--plugin-root", "--plugin-mount", "--plugin-gid-map"),
     Command.Unavailable("it has no debugger interface", "--gdb"),
     Command.Unavailable("it has no snapshots", "--restore", "--suspended", "--suspended-vcpus"),

@@ -1,0 +1,64 @@
+internal import DiskImage
+public import Logging
+public import Platform
+public import Virtio
+
+/// What a disk is made of: its configuration, and its image, open and locked.
+public struct BlockBlueprint: DeviceBlueprint {
+  /// A disk.
+  public static var kind: String { "block" }
+
+  private let configuration: BlockConfiguration
+  private let image: RawImage
+
+  /// Opens the image that a configuration names.
+  ///
+  /// - Throws: `BlockConfigurationError` or `DiskError`.
+  public init(_ configuration: BlockConfiguration) throws {
+    try configuration.validate()
+    self.configuration = configuration
+    image = try RawImage(path: configuration.path, options: configuration.imageOptions)
+  }
+
+  /// The image.
+  public var descriptors: [Int32] { [image.number] }
+
+  /// The configuration, and what is known of the image.
+  public func encode(to writer: inout ByteWriter) {
+    writer.put(configuration.path)
+    writer.put(configuration.isReadOnly)
+    writer.put(configuration.isDirect)
+    writer.put(configuration.isSparse)
+    writer.put(UInt32(clamping: configuration.blockSize))
+    writer.put(configuration.id ?? "")
+    writer.put(UInt16(clamping: configuration.queueCount))
+    writer.put(UInt16(clamping: configuration.queueSize))
+    writer.put(configuration.usesPackedQueue)
+    let facts = image.facts
+    writer.put(facts.size)
+    writer.put(facts.alignment)
+    writer.put(facts.bufferAlignment)
+    writer.put(facts.isMemory)
+  }
+
+  /// Takes an image that was opened by another process.
+  public init(from reader: inout ByteReader, descriptors: DescriptorList) throws {
+    var configuration = BlockConfiguration(path: try reader.getString(), isReadOnly: try reader.getBool())
+    configuration.isDirect = try reader.getBool()
+    configuration.isSparse = try reader.getBool()
+    configuration.blockSize = Int(try reader.get(UInt32.self))
+    let id = try reader.getString()
+    configuration.id = id.isEmpty ? nil : id
+    configuration.queueCount = Int(try reader.get(UInt16.self))
+    configuration.queueSize = Int(try reader.get(UInt16.self))
+    configuration.usesPackedQueue = try reader.getBool()
+    let facts = RawImage.Facts(
+      size: try reader.get(), alignment: try reader.get(), bufferAlignment: try reader.get(), isMemory: try reader.getBool())
+    self.configuration = configuration
+    image = RawImage(
+      descriptor: try descriptors.nextOwned(), path: configuration.path, options: configuration.imageOptions, facts: facts)
+  }
+
+  /// Makes the disk.
+  public func build(logger: Logger) throws -> any VirtioDevice { try BlockDevice(configuration, image: image, logger: logger) }
+}

@@ -1,0 +1,25 @@
+internal import PCI
+internal import Sandbox
+internal import Virtio
+
+/// A device in its slot: what the machine does with it, wherever it runs.
+protocol PluggedDevice: PCIDevice {
+  /// Holds the device still: requests under way are finished, and none is begun.
+  func suspend()
+
+  /// Ends `suspend`.
+  func resume()
+
+  /// Ends the device; no memory of the guest is touched afterwards.
+  func stop()
+
+  /// Carries an order of the user to the device; see `VirtioDevice.perform`.
+  func perform(_ order: [UInt8]) throws -> [UInt8]
+}
+
+extension DeviceProxy: PluggedDevice {}
+
+/// A device in the VMM's own process (`--disable-sandbox`).
+extension VirtioPCIDevice: PluggedDevice {
+  func perform(_ order: [UInt8]) throws -> [UInt8] { try device.perform(order) }
+}

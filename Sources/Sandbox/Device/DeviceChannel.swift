@@ -1,0 +1,119 @@
+internal import Logging
+internal import Platform
+internal import Synchronization
+
+/// The VMM's end of the connection to a device's process: one request at a time, each with an answer or an end of patience.
+///
+/// A process that does not answer in time counts as hung: requests are not even sent until the late answer is there. So a guest waits for a
+/// hung device once, and gets nothing from it afterwards.
+final class DeviceChannel: Sendable {
+  /// Serves what the device needs of the machine.
+  typealias Host = @Sendable (HostRequest, [DescriptorBox]) -> (answer: HostAnswer, descriptor: Int32?)
+
+  private struct State {
+    var host: Host?
+    var number: UInt32 = 0
+    /// The request that was given up and not answered since.
+    var overdue: UInt32?
+    var isClosed = false
+  }
+
+  /// How long an access of the guest waits for its device: an idle host answers in microseconds, a slow disk may hold up a reset.
+  static let patience: Int32 = 5000
+  /// Longer than any message of a device but its answers to orders.
+  private static let longestMessage = 8192
+
+  private let name: String
+  private let connection: PacketSocket
+  private let logger: Logger
+  private let state = Mutex(State())
+
+  init(name: String, connection: PacketSocket, logger: Logger) {
+    self.name = name
+    self.connection = connection
+    self.logger = logger
+  }
+
+  /// Sets who serves the device's needs; before the guest runs.
+  func setHost(_ host: @escaping Host) { state.withLock { $0.host = host } }
+
+  /// Waits for the first message.
+  func waitUntilReady(milliseconds: Int32) throws -> DeviceMessage? {
+    try state.withLock { state in
+      switch try connection.receive(milliseconds: milliseconds, limit: Self.longestMessage) {
+      case .packet(let packet): return try DeviceMessage(packet.bytes)
+      case .closed:
+        state.isClosed = true
+        return nil
+      case .nothing: throw SystemErrorText("it was not ready after \(milliseconds / 1000) seconds")
+      }
+    }
+  }
+
+  /// Sends a request and waits for its answer.
+  ///
+  /// - Returns: `nil` where there is none: the process has gone, or is hung.
+  func call(_ request: DeviceRequest, milliseconds: Int32 = patience) -> DeviceMessage? {
+    state.withLock { state in
+      guard !state.isClosed else { return nil }
+      if let overdue = state.overdue {
+        guard answer(to: overdue, milliseconds: 0, &state) != nil else { return nil }
+        state.overdue = nil
+        logger.warning("\(name): the device's process answers again")
+      }
+      state.number &+= 1
+      let number = state.number
+      // Never waits: at most one request is under way.
+      do throws(SystemError) { try connection.send(request.encoded(number: number), mayWait: false) } catch {
+        state.isClosed = true
+        return nil
+      }
+      if let answer = answer(to: number, milliseconds: milliseconds, &state) { return answer }
+      guard !state.isClosed else { return nil }
+      state.overdue = number
+      logger.error(
+        "\(name): the device's process has not answered for \(milliseconds / 1000) seconds; the guest reads all ones until it does")
+      return nil
+    }
+  }
+
+  /// Waits for an answer and serves the device meanwhile.
+  private func answer(to number: UInt32, milliseconds: Int32, _ state: inout State) -> DeviceMessage? {
+    let deadline = monotonicNanoseconds() + UInt64(milliseconds) * 1_000_000
+    while true {
+      let now = monotonicNanoseconds()
+      let rest = deadline > now ? Int32(clamping: (deadline - now) / 1_000_000 + 1) : 0
+      do {
+        switch try connection.receive(milliseconds: rest, limit: Self.longestMessage) {
+        case .nothing: return nil
+        case .closed:
+          state.isClosed = true
+          return nil
+        case .packet(let packet):
+          switch try DeviceMessage(packet.bytes) {
+          case .value(_, number), .bytes(_, number), .refused(_, number): return try DeviceMessage(packet.bytes)
+          case .need(let need): try serve(need, packet.descriptors, state)
+          default: throw MalformedBytes("an answer to nothing")
+          }
+        }
+        // One that asks without end is as good as one that hangs.
+        if deadline <= now, milliseconds > 0 { return nil }
+      } catch {
+        logger.error("\(name): the device's process talks nonsense (\(error)); it is not listened to any more")
+        state.isClosed = true
+        return nil
+      }
+    }
+  }
+
+  private func serve(_ need: HostRequest, _ descriptors: [DescriptorBox], _ state: State) throws {
+    let (answer, descriptor) = state.host?(need, descriptors) ?? (.failed("the machine is not ready"), nil)
+    try connection.send(answer.encoded, descriptors: descriptor.map { [$0] } ?? [], mayWait: false)
+  }
+}
+
+/// A failure in words.
+struct SystemErrorText: Error, CustomStringConvertible {
+  let description: String
+  init(_ description: String) { self.description = description }
+}

@@ -1,0 +1,44 @@
+internal import CLinux
+internal import Glibc
+public import Platform
+
+/// What a process may do beyond what an ordinary one may; it can only be given up (capabilities(7)).
+public enum Privileges {
+  /// Gives up all capabilities of the calling thread, now and for everything that it starts.
+  public static func dropCapabilities() throws(SystemError) {
+    // The bounding set while that is allowed; numbers end where the kernel knows no more.
+    for capability in 0..<UInt(64) where clinux_prctl(PR_CAPBSET_DROP, capability) < 0 && errno != EPERM { break }
+    _ = clinux_prctl(PR_CAP_AMBIENT, UInt(PR_CAP_AMBIENT_CLEAR_ALL))
+    var header = __user_cap_header_struct(version: 0x2008_0522, pid: 0)
+    let none = [__user_cap_data_struct](repeating: __user_cap_data_struct(effective: 0, permitted: 0, inheritable: 0), count: 2)
+    if unsafe clinux_capset(&header, none) < 0 { throw SystemError.last("drop capabilities") }
+  }
+
+  /// No program that is executed from here gains privileges; what a filter of system calls requires (PR_SET_NO_NEW_PRIVS).
+  public static func forbidNew() throws(SystemError) {
+    if clinux_prctl(PR_SET_NO_NEW_PRIVS, 1) < 0 { throw SystemError.last("forbid new privileges") }
+  }
+
+  /// Becomes a user of a user namespace that is nobody of the host, with no further groups.
+  static func become(user: UInt32) throws(SystemError) {
+    if clinux_setgroups(0, nil) < 0 { throw SystemError.last("leave all groups") }
+    if clinux_setresgid(user) < 0 { throw SystemError.last("become group \(user)") }
+    if clinux_setresuid(user) < 0 { throw SystemError.last("become user \(user)") }
+  }
+
+  /// Forbids every access to files by name, where the kernel has Landlock (landlock(7)). Descriptors that are open stay usable.
+  static func forbidFiles() throws(SystemError) {
+    let version = clinux_landlock_create_ruleset(nil, 0, 1)
+    guard version >= 1 else { return }
+    var attributes = landlock_ruleset_attr()
+    // Execute to make-symlink; then refer, truncate, and ioctl of devices, as versions brought them.
+    attributes.handled_access_fs = (1 << 13) - 1
+    if version >= 2 { attributes.handled_access_fs |= 1 << 13 }
+    if version >= 3 { attributes.handled_access_fs |= 1 << 14 }
+    // Version 1 knows the first field only.
+    let number = unsafe clinux_landlock_create_ruleset(&attributes, 8, 0)
+    guard number >= 0 else { throw SystemError.last("make a set of Landlock rules") }
+    let rules = OwnedDescriptor(owning: number)
+    if clinux_landlock_restrict_self(rules.number) < 0 { throw SystemError.last("apply Landlock rules") }
+  }
+}

@@ -1,0 +1,67 @@
+internal import Platform
+
+/// What the VMM tells its launcher.
+enum LauncherOrder {
+  /// Make a process for a device; its descriptors go along.
+  case launch(DeviceSpecification)
+  /// When the VMM is gone: remove this socket, if it is still the one with these numbers.
+  case removeAtEnd(path: String, device: UInt64, file: UInt64)
+
+  var encoded: [UInt8] {
+    var writer = ByteWriter()
+    switch self {
+    case .launch(let specification):
+      writer.put(UInt8(0))
+      specification.encode(to: &writer)
+    case .removeAtEnd(let path, let device, let file):
+      writer.put(UInt8(1))
+      writer.put(path)
+      writer.put(device)
+      writer.put(file)
+    }
+    return writer.bytes
+  }
+
+  init(_ packet: [UInt8]) throws(MalformedBytes) {
+    var reader = ByteReader(packet)
+    switch try reader.get(UInt8.self) {
+    case 0: self = .launch(try DeviceSpecification(from: &reader))
+    case 1: self = .removeAtEnd(path: try reader.getString(), device: try reader.get(), file: try reader.get())
+    default: throw MalformedBytes("it is no order to a launcher")
+    }
+    try reader.finish()
+  }
+}
+
+/// What a launcher tells the VMM.
+enum LauncherReport: Equatable {
+  /// No process could be made for a device, and why.
+  case refused(name: String, reason: String)
+  /// A device's process has ended, and how.
+  case ended(name: String, reason: String)
+
+  var encoded: [UInt8] {
+    var writer = ByteWriter()
+    switch self {
+    case .refused(let name, let reason):
+      writer.put(UInt8(0))
+      writer.put(name)
+      writer.put(reason)
+    case .ended(let name, let reason):
+      writer.put(UInt8(1))
+      writer.put(name)
+      writer.put(reason)
+    }
+    return writer.bytes
+  }
+
+  init(_ packet: [UInt8]) throws(MalformedBytes) {
+    var reader = ByteReader(packet)
+    switch try reader.get(UInt8.self) {
+    case 0: self = .refused(name: try reader.getString(), reason: try reader.getString())
+    case 1: self = .ended(name: try reader.getString(), reason: try reader.getString())
+    default: throw MalformedBytes("it is no report of a launcher")
+    }
+    try reader.finish()
+  }
+}

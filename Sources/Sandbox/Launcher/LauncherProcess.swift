@@ -1,0 +1,192 @@
+internal import CLinux
+internal import Glibc
+internal import Platform
+internal import Seccomp
+
+/// The launcher's own process: has one thread, waits for orders of the VMM, makes a process for each device, and cleans up when the VMM is gone.
+///
+/// It must not lock anything (a child would inherit the lock), and it opens nothing.
+struct LauncherProcess {
+  private let connection: PacketSocket
+  private let children: SignalFD
+  private let builder: DeviceBuilder
+  private var names: [pid_t: String] = [:]
+  private var sockets: [(path: String, device: UInt64, file: UInt64)] = []
+  private let terminal = TerminalState()
+
+  /// Runs the launcher and ends the process.
+  static func run(_ connection: PacketSocket, builder: @escaping DeviceBuilder) -> Never {
+    // These go to all processes of a terminal or a service; what they mean is the VMM's to decide.
+    for number in [SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTTOU, SIGTTIN, SIGTSTP, SIGPIPE] { _ = signal(number, SIG_IGN) }
+    do {
+      var launcher = LauncherProcess(connection: connection, children: try SignalFD([SIGCHLD]), builder: builder)
+      try launcher.serve()
+      launcher.cleanUp()
+    } catch { _exit(1) }
+    _exit(0)
+  }
+
+  private init(connection: PacketSocket, children: SignalFD, builder: @escaping DeviceBuilder) {
+    self.connection = connection
+    self.children = children
+    self.builder = builder
+  }
+
+  /// Takes orders until the VMM is gone.
+  private mutating func serve() throws {
+    while true {
+      var watched = (
+        pollfd(fd: connection.number, events: Int16(POLLIN), revents: 0), pollfd(fd: children.number, events: Int16(POLLIN), revents: 0)
+      )
+      // A tuple of two equal elements has the layout of an array of two.
+      let count = unsafe withUnsafeMutablePointer(to: &watched) {
+        unsafe $0.withMemoryRebound(to: pollfd.self, capacity: 2) { unsafe poll($0, 2, -1) }
+      }
+      guard count > 0 else { continue }
+      if watched.1.revents != 0 { reap() }
+      guard watched.0.revents != 0 else { continue }
+      guard case .packet(let packet) = try connection.receive() else { return }
+      take(packet)
+    }
+  }
+
+  private mutating func take(_ packet: PacketSocket.Packet) {
+    // The VMM's last words, from its signal handler.
+    if packet.bytes.first == LauncherProcess.violationKind, let violation = try? Violation(packet.bytes) {
+      return complain("crosvm: \(violation.sentence(of: "the VMM", policies: "main and vcpu"))\n")
+    }
+    guard let order = try? LauncherOrder(packet.bytes) else { return }
+    switch order {
+    case .launch(let specification): launch(specification, packet.descriptors)
+    case .removeAtEnd(let path, let device, let file): sockets.append((path, device, file))
+    }
+  }
+
+  /// The kind of the packets that report a violation of the VMM's own filters.
+  static let violationKind: UInt8 = 0x40
+
+  private mutating func launch(_ specification: DeviceSpecification, _ boxes: [DescriptorBox]) {
+    do {
+      let descriptors = try DeviceDescriptors(boxes)
+      // Closes when the users of the namespace are set, which only a process outside can do.
+      var gate = try Gate()
+      let child = try Namespaces.fork()
+      guard child != 0 else {
+        gate.wait()
+        DeviceProcess(specification: specification, descriptors: descriptors, isPrivileged: geteuidAtStart == 0, builder: builder).run()
+      }
+      if geteuidAtStart == 0 { mapUsers(of: child) }
+      gate.open()
+      names[child] = specification.name
+    } catch { report(.refused(name: specification.name, reason: "\(error)")) }
+  }
+
+  /// Who runs the VMM; asked before the fork, for a child in a user namespace is nobody.
+  private let geteuidAtStart = geteuid()
+
+  /// Lets a privileged user's child be nobody of the host: its only user is the one that owns no files.
+  private func mapUsers(of child: pid_t) {
+    write("\(LauncherProcess.nobody) \(LauncherProcess.nobody) 1", to: "/proc/\(child)/gid_map")
+    write("\(LauncherProcess.nobody) \(LauncherProcess.nobody) 1", to: "/proc/\(child)/uid_map")
+  }
+
+  /// The user and group that own nothing, by convention.
+  static let nobody: UInt32 = 65534
+
+  private func write(_ text: String, to path: String) {
+    // Where this fails the child cannot become that user, and says so.
+    guard let file = try? OwnedDescriptor.open(path, flags: O_WRONLY) else { return }
+    let bytes = Array(text.utf8)
+    _ = unsafe Glibc.write(file.number, bytes, bytes.count)
+  }
+
+  /// Reports the children that have ended.
+  private mutating func reap() {
+    while children.next() != nil {}
+    var status: Int32 = 0
+    while true {
+      let child = unsafe waitpid(-1, &status, WNOHANG)
+      guard child > 0 else { return }
+      guard let name = names.removeValue(forKey: child) else { continue }
+      report(.ended(name: name, reason: LauncherProcess.reason(status)))
+    }
+  }
+
+  /// How a process ended, in words.
+  static func reason(_ status: Int32) -> String {
+    let signal = clinux_ending_signal(status)
+    switch signal {
+    case -1: return "it ended with status \(clinux_exit_status(status))"
+    case SIGILL, SIGTRAP: return "it found a mistake in itself and stopped (signal \(signal), \(unsafe String(cString: strsignal(signal))))"
+    default: return "it was killed by signal \(signal) (\(unsafe String(cString: strsignal(signal))))"
+    }
+  }
+
+  private func report(_ report: LauncherReport) { try? connection.send(report.encoded, mayWait: false) }
+
+  private func complain(_ text: String) {
+    let bytes = Array(text.utf8)
+    _ = unsafe Glibc.write(STDERR_FILENO, bytes, bytes.count)
+  }
+
+  /// Ends every device, and takes away what the VMM could not.
+  private mutating func cleanUp() {
+    for child in names.keys { kill(child, SIGKILL) }
+    let deadline = monotonicNanoseconds() + 2_000_000_000
+    while !names.isEmpty, monotonicNanoseconds() < deadline {
+      var status: Int32 = 0
+      let child = unsafe waitpid(-1, &status, WNOHANG)
+      if child > 0 { names[child] = nil } else if child < 0 && errno == ECHILD { break } else { usleep(500) }
+    }
+    for socket in sockets {
+      var status = stat()
+      guard unsafe lstat(socket.path, &status) == 0, UInt64(status.st_dev) == socket.device, UInt64(status.st_ino) == socket.file else {
+        continue
+      }
+      _ = unsafe unlink(socket.path)
+    }
+    terminal.restore()
+  }
+}
+
+/// Holds a child back until its parent has done something for it: a pipe that closes.
+private struct Gate {
+  private var ends: (read: Int32, write: Int32) = (-1, -1)
+
+  init() throws(SystemError) {
+    var pair: [Int32] = [-1, -1]
+    if unsafe pipe(&pair) < 0 { throw SystemError.last("make a pipe") }
+    ends = (pair[0], pair[1])
+  }
+
+  /// In the parent: lets the child go.
+  mutating func open() {
+    _ = close(ends.read)
+    _ = close(ends.write)
+  }
+
+  /// In the child: waits for the parent.
+  mutating func wait() {
+    _ = close(ends.write)
+    var byte: UInt8 = 0
+    while unsafe read(ends.read, &byte, 1) < 0 && errno == EINTR {}
+    _ = close(ends.read)
+  }
+}
+
+/// How the terminal was when the VMM started, for the case that it cannot put it back itself.
+private struct TerminalState {
+  private var state = termios()
+  private let isTerminal: Bool
+
+  init() { isTerminal = unsafe tcgetattr(STDIN_FILENO, &state) == 0 }
+
+  func restore() {
+    guard isTerminal else { return }
+    var now = termios()
+    var before = state
+    // Nothing to do after an end in good order: then this would undo what a shell does meanwhile.
+    guard unsafe tcgetattr(STDIN_FILENO, &now) == 0, now.c_lflag & tcflag_t(ICANON | ECHO) == 0 else { return }
+    _ = unsafe tcsetattr(STDIN_FILENO, TCSANOW, &before)
+  }
+}

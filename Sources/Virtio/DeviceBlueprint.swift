@@ -1,0 +1,44 @@
+public import Logging
+public import Platform
+
+/// Everything that a device is made of, as a value that can go to another process: what the user set, and open descriptors.
+///
+/// Whoever makes one has opened what the device needs; building the device opens nothing.
+public protocol DeviceBlueprint: Sendable {
+  /// What kind of device this is, which is also the name of its system-call policy: `block`.
+  static var kind: String { get }
+
+  /// The descriptors that the device gets, lent; they are given back to `init` in this order.
+  var descriptors: [Int32] { get }
+
+  /// Writes everything else.
+  func encode(to writer: inout ByteWriter)
+
+  /// Reads what `encode` wrote.
+  ///
+  /// - Throws: When it is not that.
+  init(from reader: inout ByteReader, descriptors: DescriptorList) throws
+
+  /// Makes the device. Called once.
+  func build(logger: Logger) throws -> any VirtioDevice
+}
+
+/// Descriptors that came with a blueprint, to be taken one after the other.
+public final class DescriptorList {
+  private var rest: ArraySlice<DescriptorBox>
+
+  /// Begins with the first.
+  public init(_ descriptors: [DescriptorBox]) { rest = descriptors[...] }
+
+  /// Takes the next one.
+  public func next() throws(MalformedBytes) -> DescriptorBox {
+    guard let next = rest.popFirst() else { throw MalformedBytes("a descriptor is missing") }
+    return next
+  }
+
+  /// Takes the next one out of its box.
+  public func nextOwned() throws(MalformedBytes) -> OwnedDescriptor {
+    guard let descriptor = try next().take() else { throw MalformedBytes("a descriptor is missing") }
+    return descriptor
+  }
+}
