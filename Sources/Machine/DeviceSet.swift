@@ -19,6 +19,8 @@ final class DeviceSet: Sendable {
   private let power: ACPIPowerManagement
   /// The memory balloon, where there is one.
   let balloon: BalloonOperator?
+  /// How long the devices' processes have for their end, in milliseconds.
+  private static let patience: Int32 = 5000
   /// How many disks there are.
   let diskCount: Int
 
@@ -86,7 +88,12 @@ final class DeviceSet: Sendable {
 
   /// Stops every device; no memory of the guest is touched afterwards.
   func stop() {
-    for device in pluggedDevices { device.stop() }
+    // All together get what one gets, and each at least a moment.
+    let deadline = monotonicNanoseconds() + UInt64(Self.patience) * 1_000_000
+    for device in pluggedDevices {
+      let now = monotonicNanoseconds()
+      device.stop(within: max(50, deadline > now ? Int32(clamping: (deadline - now) / 1_000_000) : 0))
+    }
     ports.finish()
   }
 }

@@ -11,7 +11,9 @@ protocol PluggedDevice: PCIDevice {
   func resume()
 
   /// Ends the device; no memory of the guest is touched afterwards.
-  func stop()
+  ///
+  /// - Parameter milliseconds: How long another process gets for that; what it does then is ended with it.
+  func stop(within milliseconds: Int32)
 
   /// Carries an order of the user to the device; see `VirtioDevice.perform`.
   func perform(_ order: [UInt8]) throws -> [UInt8]
@@ -22,4 +24,9 @@ extension DeviceProxy: PluggedDevice {}
 /// A device in the VMM's own process (`--disable-sandbox`).
 extension VirtioPCIDevice: PluggedDevice {
   func perform(_ order: [UInt8]) throws -> [UInt8] { try device.perform(order) }
+
+  func stop(within milliseconds: Int32) {
+    stop()
+    device.finish()
+  }
 }

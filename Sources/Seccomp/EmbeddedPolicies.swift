@@ -157,6 +157,7 @@ enum EmbeddedPolicies {
       getrandom: 1
       # Log lines: the process's number, and the first print looks at what it prints to.
       getpid: 1
+      getpgrp: 1
       newfstatat: arg3 == AT_EMPTY_PATH
 
       madvise: arg2 == MADV_DONTNEED || arg2 == MADV_REMOVE
@@ -165,7 +166,7 @@ enum EmbeddedPolicies {
       ioctl: arg1 == KVM_RUN || arg1 == KVM_CHECK_EXTENSION || arg1 == KVM_SET_USER_MEMORY_REGION || arg1 == KVM_GET_DIRTY_LOG || \
           arg1 == KVM_IRQ_LINE || arg1 == KVM_SIGNAL_MSI || arg1 == KVM_SET_GSI_ROUTING || arg1 == KVM_IRQFD || \
           arg1 == KVM_IOEVENTFD || arg1 == KVM_GET_CLOCK || arg1 == KVM_SET_CLOCK || arg1 == KVM_KVMCLOCK_CTRL || \
-          arg1 == TCGETS || arg1 == TCSETS || arg1 == TIOCGWINSZ || arg1 == FIONREAD
+          arg1 == TCGETS || arg1 == TCSETS || arg1 == TIOCGPGRP
       # Processors are taken out of the guest by a signal. Nothing else is signalled, but a device's process that does not end.
       tgkill: 1
       kill: arg1 == SIGKILL || arg1 == SIGTERM
@@ -184,6 +185,8 @@ enum EmbeddedPolicies {
       shutdown: 1
       # Each processor's thread confines itself further: vcpu.policy.
       seccomp: arg0 == SECCOMP_SET_MODE_FILTER
+      # --cpu-affinity, before that.
+      sched_setaffinity: 1
 
       """#,
       "rng.policy": #"""
@@ -394,6 +397,7 @@ enum EmbeddedPolicies {
       getrandom: 1
       # Log lines: the process's number, and the first print looks at what it prints to.
       getpid: 1
+      getpgid: 1
       newfstatat: arg3 == AT_EMPTY_PATH
 
       madvise: arg2 == MADV_DONTNEED || arg2 == MADV_REMOVE
@@ -402,7 +406,7 @@ enum EmbeddedPolicies {
       ioctl: arg1 == KVM_RUN || arg1 == KVM_CHECK_EXTENSION || arg1 == KVM_SET_USER_MEMORY_REGION || arg1 == KVM_GET_DIRTY_LOG || \
           arg1 == KVM_IRQ_LINE || arg1 == KVM_SIGNAL_MSI || arg1 == KVM_SET_GSI_ROUTING || arg1 == KVM_IRQFD || \
           arg1 == KVM_IOEVENTFD || \
-          arg1 == TCGETS || arg1 == TCSETS || arg1 == TIOCGWINSZ || arg1 == FIONREAD
+          arg1 == TCGETS || arg1 == TCSETS || arg1 == TIOCGPGRP
       # Processors are taken out of the guest by a signal. Nothing else is signalled, but a device's process that does not end.
       tgkill: 1
       kill: arg1 == SIGKILL || arg1 == SIGTERM
@@ -421,6 +425,8 @@ enum EmbeddedPolicies {
       shutdown: 1
       # Each processor's thread confines itself further: vcpu.policy.
       seccomp: arg0 == SECCOMP_SET_MODE_FILTER
+      # --cpu-affinity, before that.
+      sched_setaffinity: 1
 
       """#,
       "rng.policy": #"""

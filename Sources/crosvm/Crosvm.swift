@@ -10,9 +10,13 @@ enum Crosvm {
   /// - Parameter arguments: The program's name and its arguments.
   /// - Returns: The exit status.
   static func main(_ arguments: [String]) -> Int32 {
+    let launcher: Launcher?
+    do { launcher = try EarlyLauncher.start(arguments) } catch {
+      StandardStreams.complain("crosvm: \(error)")
+      return ExitStatus.failure.rawValue
+    }
+    defer { launcher?.finish() }
     do {
-      let launcher = try EarlyLauncher.start(arguments)
-      defer { launcher?.finish() }
       let invocation = try CommandParser.parse(Array(arguments.dropFirst()), with: Table.crosvm)
       let options = try GlobalOptions(invocation.levels[0])
       return try perform(invocation, options, launcher).code(isExtended: options.hasExtendedStatus)

@@ -95,6 +95,12 @@ final class Crosvm {
 
   func send(_ signal: Int32) { kill(process, signal) }
 
+  /// The process that was started.
+  var look: ProcessLook { ProcessLook(process) }
+
+  /// All that belong to it.
+  var processes: [ProcessLook] { ProcessLook.session(process) }
+
   /// Waits for its end.
   func end() -> Ending {
     var status: Int32 = 0
@@ -106,14 +112,14 @@ final class Crosvm {
     let code = status & 0x7f == 0 ? status >> 8 & 0xff : 128 + (status & 0x7f)
     return Ending(
       status: ended ? code : nil, output: String(decoding: contents(output), as: UTF8.self),
-      errors: String(decoding: contents(errors), as: UTF8.self), leavesProcesses: kill(-process, 0) == 0)
+      errors: String(decoding: contents(errors), as: UTF8.self), leavesProcesses: !Crosvm.wait(milliseconds: 5000) { kill(-process, 0) != 0 })
   }
 
   /// Asks until the answer is yes; false after a time that is only there for what hangs.
-  static func wait(until condition: () -> Bool) -> Bool {
-    for _ in 0..<patienceInMilliseconds / 5 {
+  static func wait(milliseconds: Int = patienceInMilliseconds, until condition: () -> Bool) -> Bool {
+    for _ in 0..<milliseconds {
       if condition() { return true }
-      usleep(5000)
+      usleep(1000)
     }
     return false
   }

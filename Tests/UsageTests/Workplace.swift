@@ -47,6 +47,15 @@ final class Workplace {
     close(file)
   }
 
+  /// The last byte of a file.
+  func readEnd(_ name: String) -> UInt8? {
+    let file = unsafe open(path + "/" + name, O_RDONLY | O_CLOEXEC)
+    defer { close(file) }
+    var byte: UInt8 = 0
+    let end = lseek(file, 0, SEEK_END)
+    return unsafe end > 0 && pread(file, &byte, 1, end - 1) == 1 ? byte : nil
+  }
+
   /// The first 64 KiB of a file.
   func read(_ name: String) -> [UInt8] {
     let file = unsafe open(path + "/" + name, O_RDONLY | O_CLOEXEC)

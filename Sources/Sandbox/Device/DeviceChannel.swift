@@ -72,7 +72,7 @@ final class DeviceChannel: Sendable {
       guard !state.isClosed else { return nil }
       state.overdue = number
       logger.error(
-        "\(name): the device's process has not answered for \(milliseconds / 1000) seconds; the guest reads all ones until it does")
+        "\(name): the device's process has not answered for \(milliseconds) ms; the guest reads all ones until it does")
       return nil
     }
   }

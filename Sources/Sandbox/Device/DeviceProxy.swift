@@ -80,8 +80,10 @@ public final class DeviceProxy: PCIDevice, BusDevice {
   public func resume() { _ = channel.call(.resume) }
 
   /// Ends the device and its process.
-  public func stop() {
-    _ = channel.call(.stop)
+  ///
+  /// - Parameter milliseconds: How long to wait for that.
+  public func stop(within milliseconds: Int32) {
+    _ = channel.call(.stop, milliseconds: milliseconds)
     placement.withLock { placement in
       for (address, event) in placement.doorbells { try? machine.doorbells?.detach(event: event.number, at: address) }
       placement.doorbells = [:]

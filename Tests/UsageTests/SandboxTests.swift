@@ -1,0 +1,197 @@
+import Glibc
+import Testing
+
+/// What the sandbox promises, looked at from the host.
+@Suite(.enabled(if: Crosvm.hasKVM && Crosvm.hasNamespaces, "needs a usable /dev/kvm and namespaces"))
+struct SandboxTests {
+  let workplace = Workplace()
+  private static let kinds = ["user", "mnt", "pid", "net", "ipc", "uts", "cgroup"]
+
+  init() {
+    workplace.write("spins", Firmware.spins)
+    workplace.write("looks", Firmware.looksAtADevice)
+    workplace.write("resets", Firmware.resets)
+    workplace.writeZeros("disk", count: 1 << 20)
+  }
+
+  /// A machine with a device of each kind.
+  private func start(_ guest: String = "spins", _ options: [String] = []) throws -> Crosvm {
+    let devices = ["--rwdisk", "disk", "--serial", "type=file,path=console,hardware=virtio-console,num=2", "-s", "socket"]
+    let machine = try Crosvm(["run"] + devices + options + ["--bios", guest], in: workplace)
+    if guest == "spins" { #expect(machine.waitForOutput("A")) }
+    return machine
+  }
+
+  private static let deviceNames: Set = ["block0", "rng", "console1", "balloon"]
+
+  @Test func eachDeviceIsInARoomOfItsOwn() throws {
+    let machine = try start()
+    let processes = machine.processes
+    let devices = processes.filter { Self.deviceNames.contains($0.name) }
+    #expect(Set(devices.map(\.name)) == Self.deviceNames && devices.count == 4)
+    #expect(processes.count == 6, "the machine, its launcher, and the devices")
+    var rooms = Set<String>()
+    for device in devices {
+      for kind in Self.kinds {
+        let room = device.link("ns/\(kind)")
+        #expect(!room.isEmpty && room != ProcessLook(getpid()).link("ns/\(kind)"), "\(device.name): \(kind)")
+        #expect(rooms.insert(room).inserted, "\(device.name) shares its \(kind) namespace")
+      }
+      #expect(device.status("Seccomp") == "2" && device.status("NoNewPrivs") == "1")
+      for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] { #expect(device.status(set) == "0000000000000000", "\(set)") }
+      #expect(device.status("NSpid")?.split(separator: "\t").last == "1")
+      // Of root nothing is left either.
+      #expect(geteuid() != 0 || device.status("Uid") == "65534\t65534\t65534\t65534")
+      #expect(device.entries("root").isEmpty)
+      #expect(device.hasReadOnlyRoot)
+      #expect(device.limit("Max core file size") == "0" && device.limit("Max open files") == "512")
+    }
+    machine.send(SIGTERM)
+    let ending = machine.end()
+    #expect(ending.status == 0 && ending.errors.isEmpty && !ending.leavesProcesses)
+  }
+
+  /// Two sockets (one of them also the standard error), the guest's memory, events, the loop; and what the device is for.
+  @Test func aDeviceHasTheDescriptorsThatItNeeds() throws {
+    let machine = try start()
+    let own = ["block0": workplace.path + "/disk", "console1": workplace.path + "/console"]
+    for device in machine.processes where Self.deviceNames.contains(device.name) {
+      var rest = device.entries("fd").map { device.link("fd/\($0)") }
+      func remove(_ count: Int, _ matches: (String) -> Bool) {
+        for _ in 0..<count {
+          if let index = rest.firstIndex(where: matches) { rest.remove(at: index) } else { Issue.record("\(device.name) lacks one") }
+        }
+      }
+      remove(2) { $0.hasSuffix("/null") }
+      remove(3) { $0.hasPrefix("socket:") }
+      remove(1) { $0.hasPrefix("/memfd:crosvm-guest") }
+      remove(1) { $0 == "anon_inode:[eventpoll]" }
+      if let file = own[device.name] { remove(1) { $0 == file } }
+      rest.removeAll { $0 == "anon_inode:[eventfd]" }
+      #expect(rest.isEmpty, "\(device.name)")
+    }
+    machine.send(SIGTERM)
+    #expect(machine.end().status == 0)
+  }
+
+  @Test func theMachineItselfIsConfined() throws {
+    let machine = try start("spins", ["-c", "2"])
+    // A thread has its name and its filters some time after its start.
+    #expect(Crosvm.wait { machine.look.threads.filter { $0.name.hasPrefix("vcpu") && $0.status("Seccomp_filters") == "2" }.count == 2 })
+    let threads = machine.look.threads
+    // KVM puts a thread of the kernel beside them.
+    for thread in threads where !thread.name.hasPrefix("kvm-") {
+      #expect(thread.status("Seccomp") == "2" && thread.status("NoNewPrivs") == "1" && thread.status("CapEff") == "0000000000000000")
+      #expect(thread.status("CapBnd") == "0000000000000000" || geteuid() != 0)
+      // Processors obey two filters.
+      if let filters = thread.status("Seccomp_filters") { #expect(filters == (thread.name.hasPrefix("vcpu") ? "2" : "1")) }
+    }
+    machine.send(SIGTERM)
+    #expect(machine.end().status == 0)
+  }
+
+  @Test func withoutTheSandboxThereIsOneProcess() throws {
+    let machine = try start("spins", ["--disable-sandbox"])
+    #expect(machine.processes.count == 1)
+    machine.send(SIGTERM)
+    #expect(machine.end().status == 0)
+  }
+
+  @Test(arguments: deviceNames.sorted())
+  func aDeviceThatDiesEndsTheMachine(name: String) throws {
+    let machine = try start()
+    let device = try #require(machine.processes.first { $0.name == name })
+    kill(device.identifier, SIGKILL)
+    let ending = machine.end()
+    #expect(ending.status == 1 && !ending.leavesProcesses)
+    #expect(ending.errors.contains("device \(name): it was killed by signal 9"), "\(ending.errors)")
+    #expect(!workplace.names.contains("socket"))
+  }
+
+  @Test func aLauncherThatDiesEndsTheMachine() throws {
+    let machine = try start()
+    let launcher = try #require(machine.processes.first { $0.name == "crosvm" && $0.identifier != machine.look.identifier })
+    kill(launcher.identifier, SIGKILL)
+    let ending = machine.end()
+    #expect(ending.status == 1 && !ending.leavesProcesses)
+    #expect(ending.errors.contains("the process that makes device processes has ended"))
+  }
+
+  @Test func aMachineThatIsKilledLeavesNothing() throws {
+    let terminal = try PseudoTerminal()
+    let before = terminal.settings
+    let machine = try Crosvm(
+      ["run", "--rwdisk", "disk", "-s", "socket", "--bios", "spins"], in: workplace, terminal: terminal.path)
+    #expect(terminal.read(until: "A").contains("A"))
+    machine.send(SIGKILL)
+    let ending = machine.end()
+    #expect(ending.status == 128 + SIGKILL && !ending.leavesProcesses)
+    #expect(workplace.names == ["disk", "looks", "resets", "spins"])
+    #expect(terminal.settings.c_lflag == before.c_lflag)
+  }
+
+  /// At a hundred different moments.
+  @Test(arguments: [SIGTERM, SIGINT])
+  func aSignalDuringTheStartLeavesNothing(signal: Int32) throws {
+    for delay in 0..<100 {
+      let machine = try Crosvm(["run", "--rwdisk", "disk", "-s", "socket", "--bios", "spins"], in: workplace)
+      usleep(UInt32(delay) * 400)
+      machine.send(signal)
+      let ending = machine.end()
+      #expect(ending.status == 0 || ending.status == 128 + signal, "after \(delay * 400) µs: \(ending)")
+      #expect(["", "A"].contains(ending.output) && ending.errors.isEmpty && !ending.leavesProcesses, "\(ending)")
+      #expect(workplace.names == ["disk", "looks", "resets", "spins"])
+    }
+  }
+
+  @Test func aHungDeviceReadsAsAllOnes() throws {
+    let machine = try start("looks", ["--serial", "type=file,path=seen,num=1"])
+    let seen = { Set(workplace.read("seen")) }
+    #expect(Crosvm.wait { seen() == [0xf4] })
+    let device = try #require(machine.processes.first { $0.name == "block0" })
+    kill(device.identifier, SIGSTOP)
+    #expect(Crosvm.wait { workplace.readEnd("seen") == 0xff })
+    kill(device.identifier, SIGCONT)
+    #expect(Crosvm.wait { workplace.readEnd("seen") == 0xf4 })
+    machine.send(SIGTERM)
+    let ending = machine.end()
+    #expect(ending.status == 0 && !ending.leavesProcesses)
+    #expect(ending.errors.contains("block0: the device's process has not answered for 5000 ms; the guest reads all ones until it does"))
+    #expect(ending.errors.contains("block0: the device's process answers again"))
+  }
+
+  /// A machine with a hung device ends all the same.
+  @Test func aHungDeviceDoesNotHoldTheEndUp() throws {
+    let machine = try start()
+    for device in machine.processes where Self.deviceNames.contains(device.name) { kill(device.identifier, SIGSTOP) }
+    machine.send(SIGTERM)
+    let ending = machine.end()
+    #expect(ending.status == 0 && !ending.leavesProcesses)
+  }
+
+  @Test func aRefusedNamespaceIsNamed() throws {
+    let limit = "echo 0 > /proc/sys/user/max_net_namespaces; exec \"$@\""
+    try Mistake("run", "--bios", "spins", says: "a new network namespace", "/proc/sys/user/max_net_namespaces", "--disable-sandbox").expect(
+      status: 1, in: workplace, launcher: ["unshare", "-Ur", "sh", "-c", limit, "sh"])
+  }
+
+  @Test(arguments: 4..<40)
+  func fewDescriptorsAreNoReasonToHang(count: Int) throws {
+    let ending = try Crosvm.run(["run", "--rwdisk", "disk", "--bios", "resets"], in: workplace, launcher: ["prlimit", "--nofile=\(count)"])
+    #expect((ending.status == 0 || ending.status == 1 && ending.errors.contains("crosvm")) && !ending.leavesProcesses, "\(ending)")
+  }
+}
+
+extension Crosvm {
+  /// Whether this user may have namespaces of all kinds.
+  static let hasNamespaces: Bool = {
+    var process = pid_t()
+    let words = ["unshare", "-UmpniuC", "--fork", "true"]
+    var pointers: [UnsafeMutablePointer<CChar>?] = unsafe words.map { unsafe strdup($0) } + [nil]
+    defer { unsafe pointers.forEach { unsafe free($0) } }
+    guard unsafe posix_spawnp(&process, words[0], nil, nil, &pointers, environ) == 0 else { return false }
+    var status: Int32 = 0
+    unsafe waitpid(process, &status, 0)
+    return status == 0
+  }()
+}
