@@ -107,8 +107,12 @@ let package = Package(
       of: ["BlockDevice", "BlockTesting", "DiskImage", "GuestMemory", "Platform", "Virtio", "VirtioTesting"]),
     tests("DiskImageTests", of: ["CLinux", "DiskImage", "Platform"]),
     tests("CrosvmTests", of: ["crosvm", "CommandLine", "Machine", "BlockDevice", "PlatformDevices", log]),
+    // A device that tries to break out.
+    .executableTarget(
+      name: "hostile-device", dependencies: ["CLinux", "GuestMemory", "Interrupts", "PCI", "Platform", "Sandbox", "Virtio", log],
+      path: "Tests/HostileDevice", swiftSettings: settings),
     // The executable as a whole, started as a user does.
-    tests("UsageTests", of: ["crosvm"]),
+    tests("UsageTests", of: ["crosvm", "hostile-device"]),
     tests("ConfigurationTests", of: ["Machine", "Platform", "BlockDevice", "PlatformDevices"]),
     tests("MachineTests", of: ["Machine", "CLinux", "Platform"]),
     tests("PCITests", of: ["PCI", "Bus", "Interrupts", "Platform"]),

@@ -13,13 +13,16 @@ struct Ending: Sendable {
 
 /// The executable that is built with the tests, running.
 final class Crosvm {
-  /// Beside the test bundle.
-  static let executable: String = {
+  /// The command.
+  static let executable = sibling("crosvm")
+
+  /// An executable beside the test bundle.
+  static func sibling(_ name: String) -> String {
     var buffer = [CChar](repeating: 0, count: 4096)
     let count = unsafe readlink("/proc/self/exe", &buffer, buffer.count)
     let path = String(decoding: buffer.prefix(max(count, 0)).map { UInt8(bitPattern: $0) }, as: UTF8.self)
-    return path.split(separator: "/", omittingEmptySubsequences: false).dropLast().joined(separator: "/") + "/crosvm"
-  }()
+    return path.split(separator: "/", omittingEmptySubsequences: false).dropLast().joined(separator: "/") + "/" + name
+  }
 
   /// Whether the tests that need a virtual machine can run.
   static let hasKVM = unsafe access("/dev/kvm", R_OK | W_OK) == 0
@@ -43,7 +46,11 @@ final class Crosvm {
   ///   - launcher: A command that starts it, for one under other circumstances.
   ///   - closed: The standard streams that it finds closed.
   ///   - terminal: The terminal that is all its standard streams; else it reads an empty file and writes to files.
-  init(_ arguments: [String], in workplace: Workplace, launcher: [String] = [], closed: [Int32] = [], terminal: String? = nil) throws {
+  ///   - program: What is started.
+  init(
+    _ arguments: [String], in workplace: Workplace, launcher: [String] = [], closed: [Int32] = [], terminal: String? = nil,
+    program: String = executable
+  ) throws {
     output = Crosvm.unnamedFile()
     errors = Crosvm.unnamedFile()
     var actions = unsafe posix_spawn_file_actions_t()
@@ -67,7 +74,7 @@ final class Crosvm {
     let newSession: Int32 = 0x80
     unsafe posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | newSession))
 
-    let words = ["env", "-C", workplace.path] + launcher + [Crosvm.executable] + arguments
+    let words = ["env", "-C", workplace.path] + launcher + [program] + arguments
     var pointers: [UnsafeMutablePointer<CChar>?] = unsafe words.map { unsafe strdup($0) } + [nil]
     defer { unsafe pointers.forEach { unsafe free($0) } }
     var process = pid_t()
@@ -112,7 +119,8 @@ final class Crosvm {
     let code = status & 0x7f == 0 ? status >> 8 & 0xff : 128 + (status & 0x7f)
     return Ending(
       status: ended ? code : nil, output: String(decoding: contents(output), as: UTF8.self),
-      errors: String(decoding: contents(errors), as: UTF8.self), leavesProcesses: !Crosvm.wait(milliseconds: 5000) { kill(-process, 0) != 0 })
+      errors: String(decoding: contents(errors), as: UTF8.self),
+      leavesProcesses: !Crosvm.wait(milliseconds: 5000) { kill(-process, 0) != 0 })
   }
 
   /// Asks until the answer is yes; false after a time that is only there for what hangs.

@@ -177,7 +177,8 @@ struct SandboxTests {
 
   @Test(arguments: 4..<40)
   func fewDescriptorsAreNoReasonToHang(count: Int) throws {
-    let ending = try Crosvm.run(["run", "--rwdisk", "disk", "--bios", "resets"], in: workplace, launcher: ["prlimit", "--nofile=\(count)"])
+    let ending = try Crosvm.run(
+      ["run", "--rwdisk", "disk", "--bios", "resets"], in: workplace, launcher: ["prlimit", "--nofile=\(count)"])
     #expect((ending.status == 0 || ending.status == 1 && ending.errors.contains("crosvm")) && !ending.leavesProcesses, "\(ending)")
   }
 }

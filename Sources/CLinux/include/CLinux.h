@@ -93,6 +93,13 @@ static inline int clinux_seccomp_install(const void *instructions, unsigned shor
   struct sock_fprog program = {count, (struct sock_filter *)instructions};
   return (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program);
 }
+// Any system call, for tests of what is forbidden.
+static inline long clinux_system_call(long number, long a, long b, long c, long d) { return syscall(number, a, b, c, d); }
+static inline long clinux_peek(int process) {
+  char byte;
+  struct iovec here = {&byte, 1}, there = {(void *)0x10000, 1};
+  return syscall(SYS_process_vm_readv, process, &here, 1, &there, 1, 0);
+}
 static inline int clinux_gettid(void) { return (int)syscall(SYS_gettid); }
 
 // Ancillary data of sockets, which macros lay out (cmsg(3)): descriptors only.

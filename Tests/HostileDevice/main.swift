@@ -1,0 +1,1 @@
+HostileDeviceCommand.main()
