@@ -1,14 +1,20 @@
 import Glibc
 
-/// The command: `guest-tests --crosvm PATH --guest DIR --scratch DIR --golden DIR [--filter TEXT] [--exclude TEXT] [--jobs N]
-/// [--run-options WORDS] [--list]`.
+/// The command: `guest-tests --check-calls LOG...` compares recordings with the policies; and `guest-tests --crosvm PATH --guest DIR --scratch DIR --golden DIR [--filter TEXT] [--exclude TEXT] [--jobs N]
+/// [--run-options WORDS] [--shard I/N] [--record-calls] [--list]`.
 enum GuestTestCommand {
-  private static let options = ["--crosvm", "--guest", "--scratch", "--golden", "--filter", "--exclude", "--jobs", "--run-options"]
+  private static let options = ["--crosvm", "--guest", "--scratch", "--golden", "--filter", "--exclude", "--jobs", "--run-options", "--shard"]
 
   static func main() {
     var values: [String: String] = [:]
     var arguments = CommandLine.arguments.dropFirst()
+    if arguments.first == "--check-calls" { checkCalls(Array(arguments.dropFirst())) }
+    var recordsCalls = false
     while let name = arguments.popFirst() {
+      if name == "--record-calls" {
+        recordsCalls = true
+        continue
+      }
       if name == "--list" {
         for test in allTests { print(test.name) }
         exit(0)
@@ -27,8 +33,29 @@ enum GuestTestCommand {
     let tests = allTests.filter { test in
       values["--filter"].map(test.name.contains) != false && values["--exclude"].map(test.name.contains) != true
     }
-    guard !tests.isEmpty else { usage("no test is left") }
-    exit(TestRunner.run(tests, in: environment, workers: values["--jobs"].flatMap { Int($0) } ?? 2) ? 0 : 1)
+    let mine = values["--shard"].map { shard(tests, $0) } ?? tests
+    guard !mine.isEmpty else { usage("no test is left") }
+    if recordsCalls {
+      do { try SystemCalls.record() } catch { usage("system calls cannot be recorded: \(error)") }
+    }
+    let isGood = TestRunner.run(mine, in: environment, workers: values["--jobs"].flatMap { Int($0) } ?? 2)
+    if recordsCalls { for line in SystemCalls.recorded() { print(line) } }
+    exit(isGood ? 0 : 1)
+  }
+
+  /// Every Nth test, beginning with the Ith, counted from 1.
+  private static func shard(_ tests: [GuestTest], _ text: String) -> [GuestTest] {
+    let numbers = text.split(separator: "/").compactMap { Int($0) }
+    guard numbers.count == 2, numbers[1] > 0, (1...numbers[1]).contains(numbers[0]) else { usage("--shard is I/N, as 1/2") }
+    return tests.indices.filter { $0 % numbers[1] == numbers[0] - 1 }.map { tests[$0] }
+  }
+
+  private static func checkCalls(_ logs: [String]) -> Never {
+    do {
+      let complaints = try SystemCalls.check(logs.flatMap { Child.read($0).split(separator: "\n").map { String($0) } })
+      for complaint in complaints { print(complaint) }
+      exit(complaints.isEmpty ? 0 : 1)
+    } catch { usage("\(error)") }
   }
 
   private static func usage(_ problem: String) -> Never {

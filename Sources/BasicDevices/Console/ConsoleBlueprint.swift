@@ -44,7 +44,7 @@ public struct ConsoleBlueprint: DeviceBlueprint {
   /// Makes the console, and starts what writes its output.
   public func build(logger: Logger) throws -> any VirtioDevice {
     guard let output else { return ConsoleDevice(output: NullOutput(), source: input) }
-    let buffer = try output.makeOutput { [name] in
+    let buffer = try output.makeOutput(name: "console output") { [name] in
       logger.warning("\(name): \($0); what the guest writes there is lost from now on")
     }
     try buffer.start()

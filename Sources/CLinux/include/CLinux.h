@@ -98,7 +98,7 @@ static inline long clinux_system_call(long number, long a, long b, long c, long 
 static inline long clinux_peek(int process) {
   char byte;
   struct iovec here = {&byte, 1}, there = {(void *)0x10000, 1};
-  return syscall(SYS_process_vm_readv, process, &here, 1, &there, 1, 0);
+  return syscall(SYS_process_vm_readv, (long)process, &here, 1L, &there, 1L, 0L);
 }
 static inline int clinux_gettid(void) { return (int)syscall(SYS_gettid); }
 

@@ -58,16 +58,20 @@ public struct OutputTarget: Sendable {
 
   /// Makes the output, which takes the descriptor. Called once.
   ///
-  /// - Parameter onError: Told of the first failed write; says what failed and why.
-  public func makeOutput(onError: @escaping @Sendable (SystemError) -> Void = { _ in }) throws(SystemError) -> BufferedOutput {
+  /// - Parameters:
+  ///   - name: Of the thread that writes.
+  ///   - onError: Told of the first failed write; says what failed and why.
+  public func makeOutput(
+    name: String = "output", onError: @escaping @Sendable (SystemError) -> Void = { _ in }
+  ) throws(SystemError) -> BufferedOutput {
     guard let descriptor = box.take() else { throw SystemError("use an output's descriptor twice", code: EBADF) }
     switch kind {
-    case .stream: return try BufferedOutput(name: "output", drain: DescriptorDrain(descriptor), onError: onError)
+    case .stream: return try BufferedOutput(name: name, drain: DescriptorDrain(descriptor), onError: onError)
     case .datagrams:
-      return try BufferedOutput(name: "output socket", drain: DatagramDrain(descriptor, path: isForeign ? nil : text), onError: onError)
+      return try BufferedOutput(name: name, drain: DatagramDrain(descriptor, path: isForeign ? nil : text), onError: onError)
     case .systemLog:
       let log = SystemLog(descriptor, prefix: text, path: isForeign ? nil : SystemLog.standardPath)
-      return try BufferedOutput(name: "output syslog", drain: SystemLogDrain(log: log), onError: onError)
+      return try BufferedOutput(name: name, drain: SystemLogDrain(log: log), onError: onError)
     }
   }
 

@@ -1,0 +1,63 @@
+import Seccomp
+
+/// Records which system calls the confined threads of the machines under test make, so that no policy allows one for nothing.
+///
+/// The kernel counts them by the name of the thread, at the door of its filter, which only confined threads pass.
+enum SystemCalls {
+  private static let tracing = "/sys/kernel/debug/tracing"
+  private static let event = "events/kprobes/confined_call"
+
+  /// Begins to record; as root, on a host whose kernel can be traced.
+  static func record() throws {
+    try Child.write("p:kprobes/confined_call __seccomp_filter call=%di:s32\n", to: "\(tracing)/kprobe_events")
+    try Child.write("hist:keys=common_pid.execname,call:size=65536\n", to: "\(tracing)/\(event)/trigger")
+  }
+
+  /// What was recorded, a line a policy: "calls POLICY NAME NAME...".
+  static func recorded() -> [String] {
+    var calls: [String: Set<String>] = [:]
+    for line in Child.read("\(tracing)/\(event)/hist").split(separator: "\n") {
+      // { common_pid: block0          [      1234], call:          1 } hitcount:        100
+      let parts = line.split(separator: ":")
+      guard line.hasPrefix("{ common_pid:"), parts.count >= 4 else { continue }
+      let thread = parts[1].split(separator: "[")[0].trimmed
+      guard let number = parts[2].split(separator: "}").first.flatMap({ Int($0.trimmed) }) else { continue }
+      for policy in policies(of: thread) { calls[policy, default: []].insert(SeccompNames.name(ofCall: number)) }
+    }
+    return calls.sorted { $0.key < $1.key }.map { "calls \($0.key) " + $0.value.sorted().joined(separator: " ") }
+  }
+
+  /// The policies that a thread of this name obeys.
+  private static func policies(of thread: String) -> [String] {
+    if thread.hasPrefix("vcpu") { return ["main", "vcpu"] }
+    if thread == "crosvm" || thread == "serial output" || thread == "stdin" { return ["main"] }
+    return ["block", "rng", "console", "balloon"].filter { thread.hasPrefix($0) || thread.hasPrefix("virtio_\($0)") }
+  }
+
+  /// Compares the lines of recordings with the policies in the program.
+  ///
+  /// - Returns: What is wrong, a line each.
+  static func check(_ lines: [String]) throws -> [String] {
+    var seen: [String: Set<String>] = [:]
+    for line in lines {
+      let words = line.split(separator: " ").map { String($0) }
+      guard words.count > 2, words[0] == "calls" else { continue }
+      seen[words[1], default: []].formUnion(words[2...])
+    }
+    var complaints: [String] = []
+    for policy in ["main", "vcpu", "block", "rng", "console", "balloon"] {
+      let unused = try SeccompPolicy.load(policy, directory: nil).allowedCalls.filter { !(seen[policy] ?? []).contains($0) }
+      if !unused.isEmpty { complaints.append("\(policy).policy allows what no test uses: \(unused.sorted().joined(separator: " "))") }
+    }
+    return complaints
+  }
+}
+
+extension Substring {
+  /// Without spaces at its ends.
+  fileprivate var trimmed: String {
+    var text = self
+    while text.last == " " { text.removeLast() }
+    return String(text.drop { $0 == " " })
+  }
+}
