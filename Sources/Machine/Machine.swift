@@ -163,7 +163,10 @@ public final class Machine: Sendable {
     }
     requests.setThreads(threads)
     // Not for firmware images: small ones end before this would have paid.
-    if case .kernel = configuration.boot { ProgramText.release() }
+    if case .kernel = configuration.boot {
+      launcher?.settle()
+      ProgramText.release()
+    }
     try loop.run()
     return control.outcome ?? .stopped
   }

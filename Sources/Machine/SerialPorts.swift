@@ -26,7 +26,9 @@ final class SerialPorts: Sendable {
       switch port.hardware {
       case .serial:
         let name = port.guestName
-        let output = try target?.makeOutput(name: "serial output") { logger.warning("\(name): \($0); what the guest writes there is lost from now on") }
+        let output = try target?.makeOutput(name: "serial output") {
+          logger.warning("\(name): \($0); what the guest writes there is lost from now on")
+        }
         if let output { outputs.append(output) }
         let interrupt = try EdgeInterrupt()
         let device = Serial16550(interrupt: interrupt, output: output ?? NullOutput())

@@ -46,6 +46,8 @@ struct Guest {
   var initramfs = true
   /// Options of `crosvm run`.
   var options: [String] = []
+  /// A command that starts crosvm, for one under other circumstances.
+  var launcher: [String] = []
   /// Options before the subcommand.
   var globalOptions: [String] = []
   /// Words for the kernel's command line.
@@ -78,7 +80,7 @@ struct Guest {
   func start(_ environment: TestEnvironment) throws -> RunningGuest {
     var words = parameters
     if let script { words.append("guest.exec=" + base64(Array(script.utf8))) }
-    var command = [environment.crosvm] + globalOptions + ["run"] + environment.runOptions + options
+    var command = launcher + [environment.crosvm] + globalOptions + ["run"] + environment.runOptions + options
     if initramfs { command += ["-i", environment.file("initramfs.img")] }
     // No serial noise: what the tests look for must not drown, and each byte costs an exit.
     command += ["-p", (["quiet"] + words).joined(separator: " ")]

@@ -1,15 +1,18 @@
 import Glibc
 
-/// The command: `guest-tests --check-calls LOG...` compares recordings with the policies; and `guest-tests --crosvm PATH --guest DIR --scratch DIR --golden DIR [--filter TEXT] [--exclude TEXT] [--jobs N]
+/// The command: `guest-tests --check-calls LOG...` compares recordings with the policies; and `guest-tests --crosvm PATH --guest DIR --scratch DIR --golden DIR [--filter TEXT]... [--exclude TEXT]... [--jobs N]
 /// [--run-options WORDS] [--shard I/N] [--record-calls] [--list]`.
 enum GuestTestCommand {
-  private static let options = ["--crosvm", "--guest", "--scratch", "--golden", "--filter", "--exclude", "--jobs", "--run-options", "--shard"]
+  private static let options = [
+    "--crosvm", "--guest", "--scratch", "--golden", "--filter", "--exclude", "--jobs", "--run-options", "--shard",
+  ]
 
   static func main() {
     var values: [String: String] = [:]
     var arguments = CommandLine.arguments.dropFirst()
     if arguments.first == "--check-calls" { checkCalls(Array(arguments.dropFirst())) }
     var recordsCalls = false
+    var (filters, exclusions): ([String], [String]) = ([], [])
     while let name = arguments.popFirst() {
       if name == "--record-calls" {
         recordsCalls = true
@@ -19,9 +22,13 @@ enum GuestTestCommand {
         for test in allTests { print(test.name) }
         exit(0)
       }
-      guard options.contains(name), let value = arguments.popFirst() else {
+      let parts = name.split(separator: "=", maxSplits: 1).map { String($0) }
+      let name = parts[0]
+      guard options.contains(name), let value = parts.count > 1 ? parts[1] : arguments.popFirst() else {
         usage("unknown or incomplete option \(name)")
       }
+      if name == "--filter" { filters.append(value) }
+      if name == "--exclude" { exclusions.append(value) }
       values[name] = value
     }
     guard let crosvm = values["--crosvm"], let guest = values["--guest"], let golden = values["--golden"] else {
@@ -31,7 +38,7 @@ enum GuestTestCommand {
       crosvm: crosvm, guestFolder: guest, scratch: values["--scratch"] ?? "/tmp",
       runOptions: (values["--run-options"] ?? "").split(separator: " ").map { String($0) }, golden: golden)
     let tests = allTests.filter { test in
-      values["--filter"].map(test.name.contains) != false && values["--exclude"].map(test.name.contains) != true
+      (filters.isEmpty || filters.contains(where: test.name.contains)) && !exclusions.contains(where: test.name.contains)
     }
     let mine = values["--shard"].map { shard(tests, $0) } ?? tests
     guard !mine.isEmpty else { usage("no test is left") }

@@ -79,6 +79,9 @@ public final class Launcher: Sendable {
     )
   }
 
+  /// Lets the launcher give back what only the start needed: the machine will run for a while.
+  public func settle() { try? connection.send(LauncherOrder.settle.encoded) }
+
   /// Removes a socket's name once this process is gone, however it ended, unless the name means something else by then.
   public func removeAtEnd(_ path: String) throws {
     var status = stat()

@@ -4,6 +4,8 @@ internal import Platform
 enum LauncherOrder {
   /// Make a process for a device; its descriptors go along.
   case launch(DeviceSpecification)
+  /// The machine runs, and will for a while.
+  case settle
   /// When the VMM is gone: remove this socket, if it is still the one with these numbers.
   case removeAtEnd(path: String, device: UInt64, file: UInt64)
 
@@ -13,6 +15,7 @@ enum LauncherOrder {
     case .launch(let specification):
       writer.put(UInt8(0))
       specification.encode(to: &writer)
+    case .settle: writer.put(UInt8(2))
     case .removeAtEnd(let path, let device, let file):
       writer.put(UInt8(1))
       writer.put(path)
@@ -27,6 +30,7 @@ enum LauncherOrder {
     switch try reader.get(UInt8.self) {
     case 0: self = .launch(try DeviceSpecification(from: &reader))
     case 1: self = .removeAtEnd(path: try reader.getString(), device: try reader.get(), file: try reader.get())
+    case 2: self = .settle
     default: throw MalformedBytes("it is no order to a launcher")
     }
     try reader.finish()

@@ -58,6 +58,7 @@ struct LauncherProcess {
     guard let order = try? LauncherOrder(packet.bytes) else { return }
     switch order {
     case .launch(let specification): launch(specification, packet.descriptors)
+    case .settle: ProgramText.release()
     case .removeAtEnd(let path, let device, let file): sockets.append((path, device, file))
     }
   }
