@@ -80,9 +80,9 @@ public final class BlockDevice: VirtioDevice {
   }
 
   private func start(_ activation: VirtioActivation) throws -> [BlockWorker] {
-    let rules = BlockRules(
-      sectorCount: image.size / BlockRequest.sectorSize, isReadOnly: image.isReadOnly, features: activation.features)
-    let shared = BlockService.Shared(image: image, id: idBytes, rules: rules, cache: cache, logger: logger, failures: failures)
+    let shared = BlockService.Shared(
+      image: image, id: idBytes, isReadOnly: image.isReadOnly, features: activation.features, cache: cache, logger: logger,
+      failures: failures)
     var workers: [BlockWorker] = []
     do {
       for case let queue? in activation.queues {
@@ -115,6 +115,15 @@ public final class BlockDevice: VirtioDevice {
   private func end(_ workers: [BlockWorker], _ command: WorkerCommand.Command) {
     for worker in workers { worker.end(command) }
     for worker in workers { worker.join() }
+  }
+
+  /// Gives the disk another size, and tells the driver.
+  func resize(to bytes: UInt64) throws {
+    guard bytes > 0, bytes % UInt64(configuration.blockSize) == 0 else {
+      throw OrderRefusal("\(bytes) bytes are not a multiple of the disk's blocks of \(configuration.blockSize) bytes; give another size")
+    }
+    try image.resize(to: bytes)
+    state.withLock { $0.activation }?.interrupt.signalConfigurationChange()
   }
 
   /// Answers the requests under way and ends the threads; `resume` starts new ones.

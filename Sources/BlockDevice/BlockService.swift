@@ -13,10 +13,16 @@ final class BlockService {
   struct Shared: Sendable {
     let image: any DiskImage
     let id: [UInt8]
-    let rules: BlockRules
+    let isReadOnly: Bool
+    let features: UInt64
     let cache: WriteCache
     let logger: Logger
     let failures: FailureCount
+
+    /// What a request may be: the disk's size may change at any time.
+    var rules: BlockRules {
+      BlockRules(sectorCount: image.size / BlockRequest.sectorSize, isReadOnly: isReadOnly, features: features)
+    }
   }
 
   /// A request under way.

@@ -22,6 +22,8 @@ public enum DiskError: Error, Equatable, Sendable, CustomStringConvertible {
   case cannotBypassCache(String)
   /// The descriptor named by `/proc/self/fd/N` is not open, or not for what was asked.
   case badDescriptor(String, writing: Bool)
+  /// The size cannot be changed; why in words.
+  case cannotResize(String, String)
   /// Anything else that the kernel said.
   case system(SystemError)
 
@@ -47,6 +49,7 @@ public enum DiskError: Error, Equatable, Sendable, CustomStringConvertible {
     case .cannotBypassCache(let path): "the disk image \(path.debugDescription) is on a file system without direct I/O; leave out direct"
     case .badDescriptor(let path, let writing):
       "\(path.debugDescription) is not a descriptor open for \(writing ? "reading and writing" : "reading") in this process"
+    case .cannotResize(let path, let reason): "the disk image \(path.debugDescription) cannot be resized: \(reason)"
     case .system(let error): error.description
     }
   }

@@ -1,6 +1,6 @@
 /// A disk that is kept in a file or device of the host: a numbered sequence of bytes, whatever the format behind it.
 public protocol DiskImage: AnyObject, Sendable {
-  /// The number of bytes that the disk holds, a multiple of 512.
+  /// The number of bytes that the disk holds now, a multiple of 512.
   var size: UInt64 { get }
 
   /// Whether writes are refused.
@@ -11,6 +11,12 @@ public protocol DiskImage: AnyObject, Sendable {
 
   /// Whether discarded ranges are given back to the host; where not, `discard` does nothing and succeeds.
   var discards: Bool { get }
+
+  /// Gives the disk another number of bytes while it is in use. What is beyond a smaller size is lost; what a larger one brings reads as zeroes.
+  ///
+  /// - Parameter bytes: A multiple of `alignment`, not zero.
+  /// - Throws: `DiskError`; the size is as before then.
+  func resize(to bytes: UInt64) throws(DiskError)
 
   /// Makes a way to the disk for one thread.
   ///

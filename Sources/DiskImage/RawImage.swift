@@ -1,6 +1,7 @@
 internal import CLinux
 internal import Glibc
 public import Platform
+internal import Synchronization
 
 /// A disk image without a format: a regular file, holes and all, or a block device of the host.
 public final class RawImage: DiskImage, Sendable {
@@ -21,8 +22,8 @@ public final class RawImage: DiskImage, Sendable {
 
   /// The file's name, for messages.
   public let path: String
-  /// The file's size in bytes when it was opened.
-  public let size: UInt64
+  /// The file's size in bytes.
+  public var size: UInt64 { bytes.load(ordering: .relaxed) }
   /// How the image was opened.
   public let options: Options
   /// What offsets and lengths must be multiples of: 512, or what direct I/O needs.
@@ -32,6 +33,7 @@ public final class RawImage: DiskImage, Sendable {
   /// Whether reads and writes are copies from and to the host's memory, which are faster done than queued.
   let isMemory: Bool
 
+  private let bytes: Atomic<UInt64>
   private let descriptor: OwnedDescriptor
 
   /// Whether writes are refused.
@@ -65,7 +67,7 @@ public final class RawImage: DiskImage, Sendable {
     if options.isDirect { alignments = try RawImage.enableDirect(number, path) }
     guard size % UInt64(alignments.offset) == 0 else { throw .ragged(path, size: size, blockSize: alignments.offset) }
     self.path = path
-    self.size = size
+    bytes = Atomic(size)
     self.options = options
     alignment = alignments.offset
     bufferAlignment = alignments.buffer
@@ -104,11 +106,28 @@ public final class RawImage: DiskImage, Sendable {
   public init(descriptor: consuming OwnedDescriptor, path: String, options: Options, facts: Facts) {
     self.path = path
     self.options = options
-    size = facts.size
+    bytes = Atomic(facts.size)
     alignment = max(512, Int(facts.alignment))
     bufferAlignment = max(1, Int(facts.bufferAlignment))
     isMemory = facts.isMemory
     self.descriptor = descriptor
+  }
+
+  /// Makes the file longer or shorter; a block device has the size that it has.
+  public func resize(to bytes: UInt64) throws(DiskError) {
+    guard !isReadOnly else { throw .cannotResize(path, "it is read-only") }
+    guard bytes > 0, bytes % UInt64(alignment) == 0, bytes <= UInt64(Int64.max) else {
+      throw .cannotResize(path, "\(bytes) bytes are not a multiple of \(alignment), or not possible; give another size")
+    }
+    let before = size
+    // What is taken away is refused before it is gone, and what is added when it is there.
+    if bytes < before { self.bytes.store(bytes, ordering: .releasing) }
+    guard ftruncate(descriptor.number, Int(bytes)) == 0 else {
+      let error = SystemError.last("resize \(path)")
+      self.bytes.store(before, ordering: .releasing)
+      throw .cannotResize(path, error.code == EINVAL ? "only regular files can be" : error.reason)
+    }
+    self.bytes.store(bytes, ordering: .releasing)
   }
 
   /// Makes a way to the image for one thread: through io_uring where the kernel allows it, else by plain system calls.

@@ -1,4 +1,5 @@
 internal import BasicDevices
+internal import BlockDevice
 internal import Boot
 internal import Bus
 internal import Glibc
@@ -21,8 +22,8 @@ final class DeviceSet: Sendable {
   let balloon: BalloonOperator?
   /// How long the devices' processes have for their end, in milliseconds.
   private static let patience: Int32 = 5000
-  /// How many disks there are.
-  let diskCount: Int
+  /// The disks, in the order of the configuration.
+  let disks: [DiskOperator]
 
   /// Builds the devices and registers them.
   ///
@@ -37,8 +38,8 @@ final class DeviceSet: Sendable {
     let begun = try plan.map { try plug.begin($0, processes) }
     try ports.attach(to: board)
     power = try PlatformDeviceList(configuration: configuration, map: map).attach(to: board)
-    diskCount = configuration.disks.count
     pluggedDevices = try begun.map { try plug.finish($0) }
+    disks = pluggedDevices.prefix(configuration.disks.count).map { device in DiskOperator { try device.perform($0) } }
     balloon = pluggedDevices.first { $0.name == DeviceList.balloonName }.map { device in BalloonOperator { try device.perform($0) } }
     description = Self.describe(configuration, root: plug.root, board: board)
   }

@@ -1,4 +1,5 @@
 internal import BasicDevices
+internal import BlockDevice
 internal import Control
 internal import Logging
 internal import PlatformDevices
@@ -86,7 +87,12 @@ final class RequestHandler: Sendable {
   }
 
   private func resizeDisk(_ index: Int, _ bytes: UInt64) -> ControlResponse {
-    guard index >= 0, index < devices.diskCount else { return .failed("there is no disk \(index); this machine has \(devices.diskCount)") }
-    return .failed("the size of a disk cannot be changed while the machine runs, in this version")
+    guard devices.disks.indices.contains(index) else {
+      return .failed("there is no disk \(index); this machine has \(devices.disks.count)")
+    }
+    if control.isPaused { return Self.suspended }
+    do { try devices.disks[index].resize(to: bytes) } catch { return .failed("\(error)") }
+    logger.info("disk \(index) has \(bytes) bytes now")
+    return .done("")
   }
 }

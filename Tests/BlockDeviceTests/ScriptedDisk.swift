@@ -28,6 +28,8 @@ final class ScriptedDisk: DiskImage {
 
   func at(_ moment: Moment) { script.withLock { $0.play }?(moment) }
 
+  func resize(to bytes: UInt64) throws(DiskError) { throw .cannotResize("script", "it is written") }
+
   func makeChannel(depth: Int, buffers: (any AnyObject & Sendable)?) throws(DiskError) -> any DiskChannel { ScriptedChannel(self) }
 }
 

@@ -72,6 +72,31 @@ let controlTests: [GuestTest] = [
     try expect(run.value("event") == "1 116 1", "the press of the power key", in: run)
     try expect(run.scriptStatus == 0 && run.status == 0, "an ordinary end", in: run)
   },
+  GuestTest("a disk that is resized is seen at once, and its new part can be used") { environment in
+    let image = environment.scratchFile("disk")
+    try Child.makeDisk(image, bytes: 8 << 20)
+    defer { unsafe _ = unlink(image) }
+    let script = """
+      echo before=$(cat /sys/block/vda/size); echo READY
+      while [ $(cat /sys/block/vda/size) = 16384 ]; do sleep 0.1; done
+      echo after=$(cat /sys/block/vda/size); echo grown | dd of=/dev/vda bs=512 seek=32767 conv=sync 2>/dev/null; sync; echo DONE
+      while [ $(cat /sys/block/vda/size) = 32768 ]; do sleep 0.1; done
+      echo last=$(cat /sys/block/vda/size)
+      """
+    let guest = try SteeredGuest(Guest(options: ["--rwdisk", image], script: script), environment)
+    try expect(guest.running.waitForOutput("READY", seconds: 200), "a guest with a disk")
+    let command = ["disk", "resize", "0"]
+    let grown = try guest.run(command + ["\(16 << 20)"])
+    let isDone = guest.running.waitForOutput("DONE", seconds: 60)
+    let written = try Child.readBytes(image).suffix(512)
+    let refused = try guest.run(command + ["1000"])
+    let shrunk = try guest.run(command + ["\(4 << 20)"])
+    let run = guest.running.end(nil, seconds: 200)
+    try expect(grown.status == 0 && isDone && run.value("before") == "16384" && run.value("after") == "32768", "a larger disk", in: run)
+    try expect(written.starts(with: Array("grown".utf8)), "what was written in the new part", in: run)
+    try expect(refused.status == 1 && refused.errors.contains("not a multiple"), "a refusal", in: refused)
+    try expect(shrunk.status == 0 && run.value("last") == "8192", "a smaller disk", in: run)
+  },
   GuestTest("100 turns of suspend and resume under load lose nothing, and the clock is right afterwards") { environment in
     let image = environment.scratchFile("disk")
     try Child.makeDisk(image, bytes: 64 << 20)
