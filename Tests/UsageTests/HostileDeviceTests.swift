@@ -11,7 +11,7 @@ struct HostileDeviceTests {
   }
 
   /// The policies in the source tree, for this architecture.
-  private static let policies: String = {
+  static let policies: String = {
     let root = #filePath.split(separator: "/", omittingEmptySubsequences: false).dropLast(3).joined(separator: "/")
     #if arch(x86_64)
       return root + "/seccomp/x86_64"

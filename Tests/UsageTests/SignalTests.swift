@@ -7,6 +7,7 @@ struct SignalTests {
   let workplace = Workplace()
   static let signals = [SIGINT, SIGTERM, SIGHUP]
   static let guests = ["spins", "sleeps", "chatters"]
+  static let modes = Crosvm.hasNamespaces ? [["run"], ["run", "--disable-sandbox"]] : [["run", "--disable-sandbox"]]
 
   init() {
     workplace.write("spins", Firmware.spins)
@@ -16,7 +17,11 @@ struct SignalTests {
 
   @Test(arguments: signals, guests)
   func aRunningMachineEndsInGoodOrder(signal: Int32, guest: String) throws {
-    let machine = try Crosvm(["run", "--disable-sandbox", "-c", "4", "--bios", guest], in: workplace)
+    for mode in Self.modes { try endsInGoodOrder(signal, mode, guest) }
+  }
+
+  private func endsInGoodOrder(_ signal: Int32, _ mode: [String], _ guest: String) throws {
+    let machine = try Crosvm(mode + ["-c", "4", "--bios", guest], in: workplace)
     #expect(machine.waitForOutput("A"))
     machine.send(signal)
     let ending = machine.end()
@@ -38,11 +43,11 @@ struct SignalTests {
     #expect(workplace.names == ["chatters", "sleeps", "spins"])
   }
 
-  @Test(arguments: signals)
-  func theTerminalIsPutBack(signal: Int32) throws {
+  @Test(arguments: signals, modes)
+  func theTerminalIsPutBack(signal: Int32, mode: [String]) throws {
     let terminal = try PseudoTerminal()
     let before = terminal.settings
-    let machine = try Crosvm(["run", "--disable-sandbox", "--bios", "sleeps"], in: workplace, terminal: terminal.path)
+    let machine = try Crosvm(mode + ["--bios", "sleeps"], in: workplace, terminal: terminal.path)
     let shown = terminal.read(until: "A")
     #expect(terminal.settings.c_lflag & tcflag_t(ICANON | ECHO | ISIG) == 0)
     machine.send(signal)

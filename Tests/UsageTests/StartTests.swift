@@ -2,7 +2,7 @@ import Glibc
 import Testing
 
 /// What only shows when the machine is made: status 1.
-@Suite(.enabled(if: Crosvm.hasKVM, "needs a usable /dev/kvm"))
+@Suite(.enabled(if: Crosvm.hasKVM && Crosvm.hasNamespaces, "needs a usable /dev/kvm and namespaces"))
 struct StartTests {
   let workplace = Workplace()
 
@@ -88,7 +88,7 @@ struct StartTests {
   @Test func aDiskThatAnotherInstanceUsesIsNamed() throws {
     workplace.writeZeros("disk", count: 4096)
     workplace.write("spins", Firmware.spins)
-    let first = try Crosvm(["run", "--disable-sandbox", "--rwdisk", "disk", "--bios", "spins"], in: workplace)
+    let first = try Crosvm(["run", "--rwdisk", "disk", "--bios", "spins"], in: workplace)
     #expect(first.waitForOutput("A"))
     try Mistake.ofKernel("--rwdisk", "disk", "kernel", says: "the disk image \"disk\" is used by another process", "lock=false")
       .expect(status: 1, in: workplace)

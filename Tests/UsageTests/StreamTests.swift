@@ -31,7 +31,7 @@ struct StreamTests {
     workplace.writeZeros("disk", count: 4096)
     // The guest writes, and the machine complains that it cannot be written: both must not reach the disk.
     let words = [
-      "run", "--disable-sandbox", "--bios", "firmware", "--rwdisk", "disk", "--serial", "stdout,console,stdin", "--serial",
+      "run", "--bios", "firmware", "--rwdisk", "disk", "--serial", "stdout,console,stdin", "--serial",
       "file,path=/dev/full,num=2",
     ]
     let ending = try Crosvm.run(words, in: workplace, closed: streams)
@@ -45,7 +45,7 @@ struct StreamTests {
   /// A signal must not be read as if it were input.
   @Test(.enabled(if: Crosvm.hasKVM, "needs a usable /dev/kvm"))
   func aSignalEndsAMachineWithoutStandardInput() throws {
-    let machine = try Crosvm(["run", "--disable-sandbox", "--bios", "spins"], in: workplace, closed: [0])
+    let machine = try Crosvm(["run", "--bios", "spins"], in: workplace, closed: [0])
     #expect(machine.waitForOutput("A"))
     machine.send(SIGTERM)
     let ending = machine.end()
@@ -55,7 +55,7 @@ struct StreamTests {
   @Test(.enabled(if: Crosvm.hasKVM, "needs a usable /dev/kvm"))
   func aFullDiskIsToldOnceAndTheGuestGoesOn() throws {
     let ending = try Crosvm.run(
-      ["run", "--disable-sandbox", "--bios", "firmware", "--serial", "file,path=/dev/full,console"], in: workplace)
+      ["run", "--bios", "firmware", "--serial", "file,path=/dev/full,console"], in: workplace)
     #expect(ending.status == 0 && ending.output.isEmpty)
     #expect(
       ending.errors.contains("WARN] crosvm: ttyS0: write the guest's output: No space left on device; what the guest writes there is lost"))
