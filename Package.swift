@@ -112,7 +112,7 @@ let package = Package(
       name: "hostile-device", dependencies: ["CLinux", "GuestMemory", "Interrupts", "PCI", "Platform", "Sandbox", "Virtio", log],
       path: "Tests/HostileDevice", swiftSettings: settings),
     // The executable as a whole, started as a user does.
-    tests("UsageTests", of: ["crosvm", "hostile-device"]),
+    tests("UsageTests", of: ["CLinux", "crosvm", "hostile-device"]),
     tests("ConfigurationTests", of: ["Machine", "Platform", "BlockDevice", "PlatformDevices"]),
     tests("MachineTests", of: ["Machine", "CLinux", "Platform"]),
     tests("PCITests", of: ["PCI", "Bus", "Interrupts", "Platform"]),

@@ -4,6 +4,7 @@ import Glibc
 /// What a hostile device tries.
 enum Attempt: String, CaseIterable {
   case read
+  case list
   case create
   case socket
   case execute
@@ -23,6 +24,8 @@ enum Attempt: String, CaseIterable {
   func make() -> String {
     switch self {
     case .read: call(Int(SYS_openat), AT_FDCWD, "/etc/passwd", Int(O_RDONLY))
+    // What is there, for all its emptiness.
+    case .list: call(Int(SYS_openat), AT_FDCWD, "/", Int(O_RDONLY | O_DIRECTORY))
     case .create: call(Int(SYS_openat), AT_FDCWD, "/made-by-a-device", Int(O_WRONLY | O_CREAT))
     case .socket: connect()
     case .execute: call(Int(SYS_execve), "/bin/sh")

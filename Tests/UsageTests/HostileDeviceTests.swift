@@ -1,3 +1,4 @@
+import CLinux
 import Testing
 
 /// A device that tries to break out of its process.
@@ -43,6 +44,13 @@ struct HostileDeviceTests {
     let reasons = ["read", "create", "execute"].contains(name) ? [reason, "Permission denied"] : [reason]
     #expect(reasons.map { "result: \($0)\n" }.contains(ending.output), "\(ending)")
     #expect(!ending.leavesProcesses)
+  }
+
+  /// The empty root itself can be looked at, but where Landlock forbids that.
+  @Test func landlockForbidsEvenTheEmptyRoot() throws {
+    let hasLandlock = clinux_landlock_create_ruleset(nil, 0, 1) >= 1
+    let ending = try attempt("list", policies: "-")
+    #expect(ending.output == (hasLandlock ? "result: Permission denied\n" : "result: done\n"), "\(ending)")
   }
 
   @Test func itsMistakesAreReported() throws {
