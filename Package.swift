@@ -40,7 +40,8 @@ func command(sees: [Target.Dependency]) -> Target {
 let fuzzers = Target.executableTarget(
   name: "fuzzers",
   dependencies: [
-    "BlockDevice", "BlockTesting", "Boot", "CommandLine", "CommandLineTesting", "Machine", "PlatformDevices", "VirtioTesting", "crosvm",
+    "BlockDevice", "BlockTesting", "Boot", "CommandLine", "CommandLineTesting", "ControlTesting", "Machine", "PlatformDevices",
+    "SandboxTesting", "SeccompTesting", "VirtioTesting", "crosvm",
   ],
   path: "Fuzz", swiftSettings: settings)
 
@@ -93,12 +94,21 @@ let package = Package(
     tests("VirtioTests", of: ["GuestMemory", "Platform", "Virtio", "VirtioTesting"]),
     module("CommandLineTesting", sees: ["CommandLine"]),
     tests("CommandLineTests", of: ["CommandLine", "CommandLineTesting"]),
-    tests("ControlTests", of: ["CLinux", "Control", "Platform", log]),
+    module("ControlTesting", sees: ["Control"]),
+    tests("ControlTests", of: ["CLinux", "Control", "ControlTesting", "Platform", log]),
     tests("PlatformTests", of: ["CLinux", "Platform"]),
     tests("BasicDevicesTests", of: ["BasicDevices", "GuestMemory", "Platform", "Virtio", "VirtioTesting"]),
     tests("GuestMemoryTests", of: ["GuestMemory", "Platform"]),
     tests("KVMTests", of: ["CLinux", "GuestMemory", "KVM", "Platform"]),
-    tests("SeccompTests", of: ["CLinux", "Platform", "Seccomp"]),
+    module("SeccompTesting", sees: ["Seccomp"]),
+    tests("SeccompTests", of: ["CLinux", "Platform", "Seccomp", "SeccompTesting"]),
+    module("SandboxTesting", sees: ["Bus", "Interrupts", "PCI", "Platform", "Sandbox", "VirtioTesting", log]),
+    tests(
+      "SandboxTests",
+      of: [
+        "BasicDevices", "BlockDevice", "Bus", "CLinux", "GuestMemory", "Interrupts", "PCI", "Platform", "Sandbox", "SandboxTesting",
+        "Virtio", log,
+      ]),
     tests("BusTests", of: ["Bus", "Platform"]),
     tests("PlatformDevicesTests", of: ["PlatformDevices", "Bus", "Interrupts", "Platform"]),
     module("BlockTesting", sees: ["BlockDevice", "GuestMemory", "Platform", "Virtio", "VirtioTesting"]),

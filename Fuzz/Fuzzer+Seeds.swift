@@ -1,4 +1,7 @@
 internal import CommandLine
+internal import ControlTesting
+internal import SandboxTesting
+internal import SeccompTesting
 
 @testable internal import crosvm
 
@@ -13,16 +16,22 @@ extension Fuzzer {
     case .kernelLoader: [KernelSeeds.bzImage, KernelSeeds.elf]
     case .optionValue: ["disk.img,ro,queues=4", "x=[a,[b]],\"a,b\\\"\"", "w[k=v]", "é"].map { Array($0.utf8) }
     case .commandLine: Fuzzer.commandLines.map { Array($0.joined(separator: "\0").utf8) }
+    case .controlMessage: ControlSeeds.packets
+    case .deviceMessage: DeviceMessageSeeds.packets
+    case .deviceSession: Fuzzer.choices(kinds: 16, actions: 16) + DeviceSessionSeeds.sessions
+    case .seccompPolicy: SeccompSeeds.policies
     }
   }
 
   /// Words that inputs are made of.
   var dictionary: [String] {
     switch self {
-    case .queue, .pciTransport, .blockRequest: []
+    case .queue, .pciTransport, .blockRequest, .deviceMessage, .deviceSession: []
     case .kernelLoader: ["HdrS", "\u{7f}ELF", "Xen\0"]
     case .optionValue: [",", "=", "[", "]", "\"", "\\\"", "key=", "[[[[[[[[[[[[[[[["]
     case .commandLine: Fuzzer.commandWords
+    case .controlMessage: ControlSeeds.words
+    case .seccompPolicy: SeccompSeeds.words
     }
   }
 

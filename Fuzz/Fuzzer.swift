@@ -1,6 +1,9 @@
 internal import BlockTesting
 internal import Boot
 internal import CommandLineTesting
+internal import ControlTesting
+internal import SandboxTesting
+internal import SeccompTesting
 internal import VirtioTesting
 
 /// What is fuzzed; tools/fuzz has the same names.
@@ -11,6 +14,10 @@ enum Fuzzer: String, CaseIterable {
   case kernelLoader = "kernel-loader"
   case optionValue = "option-value"
   case commandLine = "command-line"
+  case controlMessage = "control-message"
+  case deviceMessage = "device-message"
+  case deviceSession = "device-session"
+  case seccompPolicy = "seccomp-policy"
 
   /// Feeds one input to what is fuzzed. Whatever the bytes are, this comes back; a trap is a bug.
   func run(_ bytes: [UInt8]) {
@@ -22,6 +29,10 @@ enum Fuzzer: String, CaseIterable {
     case .optionValue:
       if let problem = fuzzCommandLineValue(bytes) { fatalError(problem) }
     case .commandLine: fuzzCommandLine(bytes)
+    case .controlMessage: fuzzControlMessage(bytes)
+    case .deviceMessage: fuzzDeviceMessage(bytes)
+    case .deviceSession: fuzzDeviceSession(bytes)
+    case .seccompPolicy: fuzzSeccompPolicy(bytes)
     }
   }
 }

@@ -8,7 +8,7 @@ public enum ControlMessage {
   private static let name = "crosvm"
 
   /// The packet for some words. What does not fit is cut off, at the boundary of a character; control characters become spaces.
-  static func packet(_ words: String) -> [UInt8] {
+  package static func packet(_ words: String) -> [UInt8] {
     var text = "\(name) \(version) "
     for scalar in words.unicodeScalars {
       let scalar = isControl(scalar) ? " " : scalar
@@ -21,7 +21,7 @@ public enum ControlMessage {
   private static func isControl(_ scalar: Unicode.Scalar) -> Bool { scalar.value < 0x20 || scalar.value == 0x7f }
 
   /// The words of a packet that another process sent.
-  static func words(of packet: some Collection<UInt8>) throws(ControlError) -> Substring {
+  package static func words(of packet: some Collection<UInt8>) throws(ControlError) -> Substring {
     guard packet.count <= sizeLimit else { throw .badMessage("it is longer than \(sizeLimit) bytes") }
     guard let text = String(validating: packet, as: UTF8.self) else { throw .badMessage("it is not UTF-8") }
     guard !text.unicodeScalars.contains(where: isControl) else { throw .badMessage("it has control characters") }

@@ -6,7 +6,7 @@ public enum ControlResponse: Equatable, Sendable {
   case failed(String)
 
   /// The words of the response, as they are sent.
-  var words: String {
+  package var words: String {
     switch self {
     case .done(""): "ok"
     case .done(let text): "ok \(text)"
@@ -15,7 +15,7 @@ public enum ControlResponse: Equatable, Sendable {
   }
 
   /// Reads the words of a response.
-  init?(words text: Substring) {
+  package init?(words text: Substring) {
     if text == "ok" {
       self = .done("")
     } else if text.hasPrefix("ok ") {

@@ -1,12 +1,12 @@
-internal import Logging
-internal import Platform
+package import Logging
+package import Platform
 internal import Synchronization
 
 /// The VMM's end of the connection to a device's process: one request at a time, each with an answer or an end of patience.
 ///
 /// A process that does not answer in time counts as hung: requests are not even sent until the late answer is there. So a guest waits for a
 /// hung device once, and gets nothing from it afterwards.
-final class DeviceChannel: Sendable {
+package final class DeviceChannel: Sendable {
   /// Serves what the device needs of the machine.
   typealias Host = @Sendable (HostRequest, [DescriptorBox]) -> (answer: HostAnswer, descriptor: Int32?)
 
@@ -18,27 +18,40 @@ final class DeviceChannel: Sendable {
     var isClosed = false
   }
 
-  /// How long an access of the guest waits for its device: an idle host answers in microseconds, a slow disk may hold up a reset.
-  static let patience: Int32 = 5000
+  /// How long the VMM waits for an answer, in milliseconds.
+  package struct Patience: Sendable {
+    /// For an access of the guest: an idle host answers in microseconds, a slow disk may hold up a reset.
+    package var access: Int32 = 5000
+    /// Until the device has answered all requests of its driver.
+    package var suspension: Int32 = 30_000
+
+    /// As long as a machine waits.
+    package init() {}
+  }
+
+  /// The most needs that are served when an answer is only looked for, not waited for.
+  private static let mostLateNeeds = 64
   /// Longer than any message of a device but its answers to orders.
   private static let longestMessage = 8192
 
   private let name: String
   private let connection: PacketSocket
   private let logger: Logger
+  private let patience: Patience
   private let state = Mutex(State())
 
-  init(name: String, connection: PacketSocket, logger: Logger) {
+  package init(name: String, connection: PacketSocket, logger: Logger, patience: Patience = Patience()) {
     self.name = name
     self.connection = connection
     self.logger = logger
+    self.patience = patience
   }
 
   /// Sets who serves the device's needs; before the guest runs.
   func setHost(_ host: @escaping Host) { state.withLock { $0.host = host } }
 
   /// Waits for the first message.
-  func waitUntilReady(milliseconds: Int32) throws -> DeviceMessage? {
+  package func waitUntilReady(milliseconds: Int32) throws -> DeviceMessage? {
     try state.withLock { state in
       switch try connection.receive(milliseconds: milliseconds, limit: Self.longestMessage) {
       case .packet(let packet): return try DeviceMessage(packet.bytes)
@@ -52,9 +65,11 @@ final class DeviceChannel: Sendable {
 
   /// Sends a request and waits for its answer.
   ///
+  /// - Parameter milliseconds: How long; `nil` for what this kind of request may take.
   /// - Returns: `nil` where there is none: the process has gone, or is hung.
-  func call(_ request: DeviceRequest, milliseconds: Int32 = patience) -> DeviceMessage? {
-    state.withLock { state in
+  func call(_ request: DeviceRequest, milliseconds: Int32? = nil) -> DeviceMessage? {
+    let milliseconds = milliseconds ?? (request == .suspend ? patience.suspension : patience.access)
+    return state.withLock { state in
       guard !state.isClosed else { return nil }
       if let overdue = state.overdue {
         guard answer(to: overdue, milliseconds: 0, &state) != nil else { return nil }
@@ -80,6 +95,7 @@ final class DeviceChannel: Sendable {
   /// Waits for an answer and serves the device meanwhile.
   private func answer(to number: UInt32, milliseconds: Int32, _ state: inout State) -> DeviceMessage? {
     let deadline = monotonicNanoseconds() + UInt64(milliseconds) * 1_000_000
+    var served = 0
     while true {
       let now = monotonicNanoseconds()
       let rest = deadline > now ? Int32(clamping: (deadline - now) / 1_000_000 + 1) : 0
@@ -92,12 +108,14 @@ final class DeviceChannel: Sendable {
         case .packet(let packet):
           switch try DeviceMessage(packet.bytes) {
           case .value(_, number), .bytes(_, number), .refused(_, number): return try DeviceMessage(packet.bytes)
-          case .need(let need): try serve(need, packet.descriptors, state)
+          case .need(let need):
+            try serve(need, packet.descriptors, state)
+            served += 1
           default: throw MalformedBytes("an answer to nothing")
           }
         }
         // One that asks without end is as good as one that hangs.
-        if deadline <= now, milliseconds > 0 { return nil }
+        if deadline <= now, milliseconds > 0 || served >= Self.mostLateNeeds { return nil }
       } catch {
         logger.error("\(name): the device's process talks nonsense (\(error)); it is not listened to any more")
         state.isClosed = true

@@ -1,8 +1,8 @@
-internal import Logging
-internal import Platform
+package import Logging
+package import Platform
 
 /// What a device's process tells without being asked, on a connection of its own.
-enum DeviceEvent: Equatable {
+package enum DeviceEvent: Equatable {
   /// A line for the log.
   case line(Logger.Level, String)
   /// The interrupt line is needed from now on.
@@ -13,12 +13,12 @@ enum DeviceEvent: Equatable {
   case text(String)
 
   /// The longest line, in bytes.
-  static let longestLine = 4096
+  package static let longestLine = 4096
   static let lineKind: UInt8 = 0
   static let attachLineKind: UInt8 = 1
   static let violationKind: UInt8 = 2
 
-  var encoded: [UInt8] {
+  package var encoded: [UInt8] {
     var writer = ByteWriter()
     switch self {
     case .line(let level, let text):
@@ -32,7 +32,7 @@ enum DeviceEvent: Equatable {
     return writer.bytes
   }
 
-  init(_ packet: [UInt8]) throws(MalformedBytes) {
+  package init(_ packet: [UInt8]) throws(MalformedBytes) {
     var reader = ByteReader(packet)
     switch try reader.get(UInt8.self) {
     case DeviceEvent.lineKind:
@@ -53,7 +53,7 @@ enum DeviceEvent: Equatable {
 }
 
 /// A system call that a policy forbids.
-struct Violation: Equatable {
+package struct Violation: Equatable {
   /// Its number, which depends on the architecture.
   let call: Int
   /// What it was given.
@@ -76,7 +76,7 @@ struct Violation: Equatable {
     try reader.finish()
   }
 
-  init(call: Int, arguments: [UInt64]) {
+  package init(call: Int, arguments: [UInt64]) {
     self.call = call
     self.arguments = arguments
   }

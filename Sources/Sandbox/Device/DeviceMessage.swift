@@ -1,9 +1,9 @@
-internal import Interrupts
-internal import PCI
-internal import Platform
+package import Interrupts
+package import PCI
+package import Platform
 
 /// What the VMM asks of a device's process, one request and one answer at a time.
-enum DeviceRequest: Equatable {
+package enum DeviceRequest: Equatable {
   case readConfiguration(offset: UInt16, width: UInt8)
   case writeConfiguration(offset: UInt16, width: UInt8, value: UInt32)
   /// Accesses to the range of the device's only register.
@@ -17,7 +17,7 @@ enum DeviceRequest: Equatable {
   case order([UInt8])
 
   /// As a packet; the answer carries the same number.
-  func encoded(number: UInt32) -> [UInt8] {
+  package func encoded(number: UInt32) -> [UInt8] {
     var writer = ByteWriter()
     switch self {
     case .readConfiguration(let offset, let width): writer.put(0, number, width, UInt64(offset), 0)
@@ -35,7 +35,7 @@ enum DeviceRequest: Equatable {
   }
 
   /// Reads a packet.
-  static func decode(_ packet: [UInt8]) throws(MalformedBytes) -> (DeviceRequest, number: UInt32) {
+  package static func decode(_ packet: [UInt8]) throws(MalformedBytes) -> (DeviceRequest, number: UInt32) {
     var reader = ByteReader(packet)
     let kind: UInt8 = try reader.get()
     let number: UInt32 = try reader.get()
@@ -64,7 +64,7 @@ enum DeviceRequest: Equatable {
 }
 
 /// What a device's process sends on the same connection: answers, and what it needs of the machine before it can answer.
-enum DeviceMessage: Equatable {
+package enum DeviceMessage: Equatable {
   /// The device is built; these are its registers. The first message.
   case ready([BAR])
   /// The device cannot be built, and why.
@@ -74,7 +74,7 @@ enum DeviceMessage: Equatable {
   case refused(String, number: UInt32)
   case need(HostRequest)
 
-  var encoded: [UInt8] {
+  package var encoded: [UInt8] {
     var writer = ByteWriter()
     switch self {
     case .ready(let bars):
@@ -104,7 +104,7 @@ enum DeviceMessage: Equatable {
     return writer.bytes
   }
 
-  init(_ packet: [UInt8]) throws {
+  package init(_ packet: [UInt8]) throws {
     var reader = ByteReader(packet)
     let kind: UInt8 = try reader.get()
     switch kind {
@@ -115,6 +115,8 @@ enum DeviceMessage: Equatable {
         guard let kind = BAR.Kind(code: try reader.get()) else { throw MalformedBytes("a register of an unknown kind") }
         bars.append(try BAR(index: index, kind: kind, size: try reader.get(), isPrefetchable: try reader.getBool()))
       }
+      let registers = bars.flatMap { $0.kind == .memory64 ? [$0.index, $0.index + 1] : [$0.index] }
+      guard Set(registers).count == registers.count else { throw MalformedBytes("a register twice") }
       self = .ready(bars)
     case 1: self = .failed(try reader.getString())
     case 2:
@@ -134,7 +136,7 @@ enum DeviceMessage: Equatable {
 
 /// What a device's process needs of the machine while it handles a request: the calls of `BARHost`, `DoorbellRegistrar` and
 /// `MessageInterruptAllocator`.
-enum HostRequest: Equatable {
+package enum HostRequest: Equatable {
   case decode(bar: UInt8, base: UInt64?)
   /// With the event's descriptor.
   case attachDoorbell(address: UInt64)
@@ -185,11 +187,11 @@ enum HostRequest: Equatable {
 }
 
 /// The machine's answer to a `HostRequest`.
-enum HostAnswer: Equatable {
+package enum HostAnswer: Equatable {
   case value(UInt64)
   case failed(String)
 
-  var encoded: [UInt8] {
+  package var encoded: [UInt8] {
     var writer = ByteWriter()
     switch self {
     case .value(let value):
@@ -204,7 +206,7 @@ enum HostAnswer: Equatable {
     return writer.bytes
   }
 
-  init(_ packet: [UInt8]) throws(MalformedBytes) {
+  package init(_ packet: [UInt8]) throws(MalformedBytes) {
     var reader = ByteReader(packet)
     guard try reader.get() == HostAnswer.kind else { throw MalformedBytes("an answer was expected") }
     self = try reader.getBool() ? .value(try reader.get()) : .failed(try reader.getString())

@@ -1,6 +1,6 @@
 public import Bus
 public import Interrupts
-internal import Logging
+package import Logging
 public import PCI
 internal import Platform
 internal import Synchronization
@@ -16,6 +16,9 @@ public final class DeviceProxy: PCIDevice, BusDevice {
     var bars: [Int: BusRange] = [:]
     var doorbells: [UInt64: DescriptorBox] = [:]
     var vectors: [any MessageInterrupt] = []
+
+    /// Whether the device answers a driver's notifications at an address.
+    func contains(_ address: UInt64) -> Bool { bars.values.contains { $0.contains(address, width: 2) } }
   }
 
   /// The device's name.
@@ -28,7 +31,7 @@ public final class DeviceProxy: PCIDevice, BusDevice {
   private let barHost = Mutex<(any BARHost)?>(nil)
   private let placement = Mutex(Placement())
 
-  init(name: String, bars: [BAR], channel: DeviceChannel, machine: MachineServices, logger: Logger) {
+  package init(name: String, bars: [BAR], channel: DeviceChannel, machine: MachineServices, logger: Logger) {
     self.name = name
     self.bars = bars
     self.channel = channel
@@ -74,7 +77,7 @@ public final class DeviceProxy: PCIDevice, BusDevice {
   // MARK: The machine's wishes
 
   /// Holds the device still, with its requests answered.
-  public func suspend() { _ = channel.call(.suspend, milliseconds: 30_000) }
+  public func suspend() { _ = channel.call(.suspend) }
 
   /// Ends `suspend`.
   public func resume() { _ = channel.call(.resume) }
@@ -132,6 +135,11 @@ public final class DeviceProxy: PCIDevice, BusDevice {
     let isPlaced = host.decode(bar: index, at: base)
     placement.withLock { placement in
       placement.bars[index] = isPlaced ? base.flatMap { BusRange(base: $0, length: bar.size) } : nil
+      // They would take the writes meant for whoever comes to the old place. A device that moves in good order detaches them itself.
+      for (address, event) in placement.doorbells where !placement.contains(address) {
+        placement.doorbells[address] = nil
+        try? machine.doorbells?.detach(event: event.number, at: address)
+      }
     }
     return isPlaced
   }
@@ -140,7 +148,7 @@ public final class DeviceProxy: PCIDevice, BusDevice {
   private func attachDoorbell(_ address: UInt64, _ descriptors: [DescriptorBox]) throws {
     guard let event = descriptors.first, let registrar = machine.doorbells else { throw DeviceRefusal(description: "no doorbell") }
     try placement.withLock { placement in
-      guard placement.bars.values.contains(where: { $0.contains(address, width: 2) }) else {
+      guard placement.contains(address) else {
         throw DeviceRefusal(description: "the device does not answer at 0x\(String(address, radix: 16))")
       }
       guard placement.doorbells[address] == nil, placement.doorbells.count < Self.eventLimit else {

@@ -1,4 +1,4 @@
-internal import Platform
+package import Platform
 
 /// What the VMM tells its launcher.
 enum LauncherOrder {
@@ -38,13 +38,13 @@ enum LauncherOrder {
 }
 
 /// What a launcher tells the VMM.
-enum LauncherReport: Equatable {
+package enum LauncherReport: Equatable {
   /// No process could be made for a device, and why.
   case refused(name: String, reason: String)
   /// A device's process has ended, and how.
   case ended(name: String, reason: String)
 
-  var encoded: [UInt8] {
+  package var encoded: [UInt8] {
     var writer = ByteWriter()
     switch self {
     case .refused(let name, let reason):
@@ -59,7 +59,7 @@ enum LauncherReport: Equatable {
     return writer.bytes
   }
 
-  init(_ packet: [UInt8]) throws(MalformedBytes) {
+  package init(_ packet: [UInt8]) throws(MalformedBytes) {
     var reader = ByteReader(packet)
     switch try reader.get(UInt8.self) {
     case 0: self = .refused(name: try reader.getString(), reason: try reader.getString())

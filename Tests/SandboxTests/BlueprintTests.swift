@@ -1,0 +1,140 @@
+import BasicDevices
+import BlockDevice
+import CLinux
+import Glibc
+import Platform
+import Testing
+import Virtio
+
+@testable import Sandbox
+
+@Suite struct BlueprintTests {
+  /// What another process would get: copies of the descriptors.
+  private func copies(_ blueprint: some DeviceBlueprint) throws -> [DescriptorBox] {
+    try blueprint.descriptors.map { DescriptorBox(try OwnedDescriptor.duplicate($0)) }
+  }
+
+  private func encoded(_ blueprint: some DeviceBlueprint) -> [UInt8] {
+    var writer = ByteWriter()
+    blueprint.encode(to: &writer)
+    return writer.bytes
+  }
+
+  private func read<Blueprint: DeviceBlueprint>(_ bytes: [UInt8], _ descriptors: [DescriptorBox], as type: Blueprint.Type) throws
+    -> Blueprint
+  {
+    var reader = ByteReader(bytes)
+    let blueprint = try Blueprint(from: &reader, descriptors: DescriptorList(descriptors))
+    try reader.finish()
+    return blueprint
+  }
+
+  /// Sends a blueprint to and fro, and tries all that could be wrong with it on the way.
+  private func check<Blueprint: DeviceBlueprint>(_ blueprint: Blueprint, descriptors count: Int) throws {
+    let bytes = encoded(blueprint)
+    #expect(blueprint.descriptors.count == count && blueprint.descriptors.allSatisfy { $0 >= 0 })
+    let copy = try read(bytes, copies(blueprint), as: Blueprint.self)
+    #expect(encoded(copy) == bytes && copy.descriptors.count == count)
+    for length in 0..<bytes.count {
+      #expect(throws: MalformedBytes.self) { try read(Array(bytes.prefix(length)), copies(blueprint), as: Blueprint.self) }
+    }
+    #expect(throws: MalformedBytes.self) { try read(bytes + [0], copies(blueprint), as: Blueprint.self) }
+    for present in 0..<count {
+      #expect(throws: MalformedBytes.self) { try read(bytes, Array(copies(blueprint).prefix(present)), as: Blueprint.self) }
+    }
+    var generator = SplitMix(state: 7)
+    for round in 0..<300 {
+      var wrong = bytes
+      if !wrong.isEmpty { wrong[Int.random(in: 0..<wrong.count, using: &generator)] = .random(in: .min ... .max, using: &generator) }
+      _ = try? read(wrong, copies(blueprint), as: Blueprint.self)
+      _ = try? read(randomBytes(round % 64, using: &generator), copies(blueprint), as: Blueprint.self)
+    }
+  }
+
+  private func withImage(_ body: (String) throws -> Void) throws {
+    var template = Array("/tmp/crosvm-test-XXXXXX".utf8CString)
+    let number = unsafe mkstemp(&template)
+    try #require(number >= 0)
+    let file = OwnedDescriptor(owning: number)
+    let path = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    defer { _ = unsafe unlink(path) }
+    #expect(ftruncate(file.number, 1 << 20) == 0)
+    try body(path)
+  }
+
+  @Test func aDiskGoesToAnotherProcess() throws {
+    try withImage { path in
+      var configuration = BlockConfiguration(path: path)
+      try check(try BlockBlueprint(configuration), descriptors: 1)
+      configuration.isReadOnly = true
+      configuration.isSparse = false
+      configuration.blockSize = 4096
+      configuration.id = "serial"
+      configuration.queueCount = 4
+      configuration.queueSize = 1024
+      configuration.usesPackedQueue = true
+      let blueprint = try BlockBlueprint(configuration)
+      try check(blueprint, descriptors: 1)
+      let device = try read(encoded(blueprint), copies(blueprint), as: BlockBlueprint.self).build(logger: silent)
+      let original = try blueprint.build(logger: silent)
+      #expect(device.type == .block && device.queueSizes == [1024, 1024, 1024, 1024] && device.features == original.features)
+      // The size in sectors (virtio 1.2, section 5.2.4).
+      #expect(device.readConfiguration(offset: 0, width: 8) == (1 << 20) / 512)
+    }
+  }
+
+  @Test func aDescriptorIsTakenOnce() throws {
+    try withImage { path in
+      let blueprint = try BlockBlueprint(BlockConfiguration(path: path, isReadOnly: true))
+      let boxes = try copies(blueprint)
+      _ = try read(encoded(blueprint), boxes, as: BlockBlueprint.self)
+      #expect(boxes[0].number == -1)
+      #expect(throws: MalformedBytes.self) { try read(encoded(blueprint), boxes, as: BlockBlueprint.self) }
+    }
+  }
+
+  @Test(arguments: [0, 1, 1000, .max] as [UInt64]) func anEntropySourceGoesToAnotherProcess(_ rate: UInt64) throws {
+    try check(EntropyBlueprint(EntropyConfiguration(bytesPerSecond: rate)), descriptors: 0)
+  }
+
+  @Test func aBalloonGoesToAnotherProcess() throws {
+    let blueprint = BalloonBlueprint()
+    try check(blueprint, descriptors: 0)
+    #expect(encoded(blueprint).isEmpty && BalloonBlueprint.kind == "balloon")
+  }
+
+  private func target() throws -> OutputTarget { OutputTarget(descriptor: try OwnedDescriptor.open("/dev/null", flags: O_WRONLY)) }
+
+  @Test func aConsoleGoesToAnotherProcess() throws {
+    let input = DescriptorBox(try OwnedDescriptor.open("/dev/null", flags: O_RDONLY))
+    try check(ConsoleBlueprint(name: "hvc0", output: nil, input: nil), descriptors: 0)
+    try check(ConsoleBlueprint(name: "é", output: try target(), input: nil), descriptors: 1)
+    try check(ConsoleBlueprint(name: "", output: nil, input: input), descriptors: 1)
+    try check(ConsoleBlueprint(name: "hvc3", output: try target(), input: input), descriptors: 2)
+  }
+
+  @Test func descriptorsOfAConsoleKeepTheirOrder() throws {
+    let (near, far) = try PacketSocket.pair()
+    let output = OutputTarget(descriptor: try OwnedDescriptor.duplicate(near.number))
+    let input = DescriptorBox(try OwnedDescriptor.open("/dev/null", flags: O_RDONLY))
+    let blueprint = ConsoleBlueprint(name: "hvc0", output: output, input: input)
+    let copy = try read(encoded(blueprint), copies(blueprint), as: ConsoleBlueprint.self)
+    #expect(unsafe write(copy.descriptors[0], "x", 1) == 1)
+    guard case .packet(let packet) = try far.receive(milliseconds: 0) else {
+      Issue.record("the first descriptor is not the output")
+      return
+    }
+    #expect(packet.bytes == [UInt8(ascii: "x")])
+  }
+
+  @Test func anOutputOfAnUnknownKindIsRefused() throws {
+    var writer = ByteWriter()
+    writer.put("hvc0")
+    writer.put(true)
+    writer.put(UInt8(9))
+    writer.put("")
+    writer.put(false)
+    let box = DescriptorBox(try OwnedDescriptor.open("/dev/null", flags: O_WRONLY))
+    #expect(throws: MalformedBytes.self) { try read(writer.bytes, [box], as: ConsoleBlueprint.self) }
+  }
+}
