@@ -89,12 +89,19 @@ public final class EventLoop: Sendable {
   }
 
   /// Calls handlers until `stop`; returns at once when stopped before.
-  public func run() throws(SystemError) {
+  ///
+  /// - Parameters:
+  ///   - milliseconds: After how long a silence `whenIdle` is called; -1 for never.
+  ///   - whenIdle: Called once in each silence that follows an event.
+  public func run(idleAfter milliseconds: Int32 = -1, whenIdle: () -> Void = {}) throws(SystemError) {
+    var limit: Int32 = -1
     let capacity = 16
     let set = epoll.number
     var events = unsafe [epoll_event](repeating: epoll_event(), count: capacity)
     while !stopping.load(ordering: .acquiring) {
-      let ready = try retrying("wait for events") { unsafe Int(epoll_wait(set, &events, Int32(capacity), -1)) }
+      let ready = try retrying("wait for events") { unsafe Int(epoll_wait(set, &events, Int32(capacity), limit)) }
+      limit = ready > 0 ? milliseconds : -1
+      if ready == 0 { whenIdle() }
       for index in 0..<ready where !stopping.load(ordering: .acquiring) {
         let (data, interest) = unsafe (events[index].data.u64, Interest(rawValue: events[index].events))
         let descriptor = Int32(truncatingIfNeeded: data)

@@ -19,7 +19,7 @@ public struct Confinement: Sendable {
 
   /// Confines the calling thread and all that it starts later: no capabilities, and only the system calls that the VMM needs.
   public func enter() throws {
-    ResourceLimits.limitArenas()
+    ResourceLimits.limitArenas(2)
     try Privileges.forbidNew()
     try Privileges.dropCapabilities()
     _ = clinux_report_violations(launcher.number, LauncherProcess.violationKind)

@@ -42,7 +42,9 @@ import VirtioTesting
       for bytes: UInt64 in [0, 1, 512, 4095, 4096 * 3 + 512, .max, .max - 4095] {
         #expect(throws: (any Error).self) { try resize(device, to: bytes) }
       }
-      for order: [UInt8] in [[], [1], [UInt8](repeating: 0, count: 9)] { #expect(throws: MalformedBytes.self) { try device.perform(order) } }
+      for order: [UInt8] in [[], [1], [UInt8](repeating: 0, count: 9)] {
+        #expect(throws: MalformedBytes.self) { try device.perform(order) }
+      }
       #expect(device.readConfiguration(offset: 0, width: 8) == 2048)
     }
     let readOnly = try file.device { $0.isReadOnly = true }

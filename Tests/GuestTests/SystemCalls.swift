@@ -34,6 +34,13 @@ enum SystemCalls {
     return ["block", "rng", "console", "balloon"].filter { thread.hasPrefix($0) || thread.hasPrefix("virtio_\($0)") }
   }
 
+  /// What no guest test can make happen, and why it is allowed all the same.
+  private static let exempt = [
+    "restart_syscall": "after a stop and a continuation, if a thread slept with a time limit",
+    "clock_gettime": "on hosts whose clock cannot be read without the kernel",
+    "getpgrp": "where the standard input is a terminal: usage tests",
+  ]
+
   /// Compares the lines of recordings with the policies in the program.
   ///
   /// - Returns: What is wrong, a line each.
@@ -46,7 +53,9 @@ enum SystemCalls {
     }
     var complaints: [String] = []
     for policy in ["main", "vcpu", "block", "rng", "console", "balloon"] {
-      let unused = try SeccompPolicy.load(policy, directory: nil).allowedCalls.filter { !(seen[policy] ?? []).contains($0) }
+      let unused = try SeccompPolicy.load(policy, directory: nil).allowedCalls.filter {
+        exempt[$0] == nil && !(seen[policy] ?? []).contains($0)
+      }
       if !unused.isEmpty { complaints.append("\(policy).policy allows what no test uses: \(unused.sorted().joined(separator: " "))") }
     }
     return complaints

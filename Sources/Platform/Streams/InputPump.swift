@@ -35,10 +35,11 @@ public final class InputPump: Sendable {
     self.wake = wake
     self.stopping = stopping
     receiver.onReceiveRoom { wake.signal() }
+    let isTerminal = isatty(descriptor) == 1
     thread = try PThread(name: name) {
       SignalFD.blockAll()
       var buffer = [UInt8](repeating: 0, count: InputPump.bufferSize)
-      while let count = InputPump.read(descriptor, into: &buffer, wake: wake, stopping: stopping) {
+      while let count = InputPump.read(descriptor, isTerminal, into: &buffer, wake: wake, stopping: stopping) {
         if !InputPump.deliver(buffer[..<count], to: receiver, wake: wake, stopping: stopping) { return }
       }
     }
@@ -56,7 +57,7 @@ public final class InputPump: Sendable {
   }
 
   /// Waits for input; `nil` at its end or when the pump shall stop.
-  private static func read(_ descriptor: Int32, into buffer: inout [UInt8], wake: EventFD, stopping: Flag) -> Int? {
+  private static func read(_ descriptor: Int32, _ isTerminal: Bool, into buffer: inout [UInt8], wake: EventFD, stopping: Flag) -> Int? {
     while !stopping.value.load(ordering: .acquiring) {
       guard Waiting.wait(for: descriptor, or: wake).contains(.descriptor) else { continue }
       let count = unsafe buffer.withUnsafeMutableBytes { unsafe Glibc.read(descriptor, $0.baseAddress, $0.count) }
@@ -65,7 +66,7 @@ public final class InputPump: Sendable {
       switch errno {
       case EINTR, EAGAIN: continue
       // A terminal says this to a process in the background; it may come to the foreground again.
-      case EIO where isatty(descriptor) == 1: _ = Waiting.wait(for: -1, or: wake, milliseconds: 500)
+      case EIO where isTerminal: _ = Waiting.wait(for: -1, or: wake, milliseconds: 500)
       default: return nil
       }
     }

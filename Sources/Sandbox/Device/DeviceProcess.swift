@@ -60,7 +60,7 @@ struct DeviceProcess {
       try EmptyRoot.enter()
       if isPrivileged { try Privileges.become(user: LauncherProcess.nobody) }
       try ResourceLimits.apply()
-      ResourceLimits.limitArenas()
+      ResourceLimits.limitArenas(1)
       try Privileges.forbidNew()
       try Privileges.dropCapabilities()
       try Privileges.forbidFiles()

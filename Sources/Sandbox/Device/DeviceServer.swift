@@ -5,7 +5,6 @@ internal import Interrupts
 internal import Logging
 internal import PCI
 internal import Platform
-internal import Synchronization
 internal import Virtio
 
 /// Serves a device in its own process: one thread that takes the VMM's requests and hears of the interrupt line.
@@ -31,7 +30,6 @@ final class DeviceServer: Sendable {
 
   private let link: MachineLink
   private let device: VirtioPCIDevice
-  private let hasSettled = Atomic<Bool>(false)
   private let loop: EventLoop
 
   private init(_ start: Start, _ link: MachineLink) throws {
@@ -65,20 +63,17 @@ final class DeviceServer: Sendable {
       do {
         guard let packet = try link.receive() else { exit(0) }
         try answer(packet)
-        settle()
       } catch {
         // Nobody to tell: the VMM is gone, or talks nonsense.
         exit(1)
       }
     }
-    try loop.run()
+    // What the start needs, and a driver's first accesses, is not needed afterwards.
+    try loop.run(idleAfter: Self.idleMilliseconds) { ProgramText.release() }
   }
 
-  /// Gives back what only the start needed, once a driver is there: a firmware that ends soon has none.
-  private func settle() {
-    guard link.hasSeenDriver, !hasSettled.exchange(true, ordering: .relaxed) else { return }
-    ProgramText.release()
-  }
+  /// After so long without an access the guest has done what it does at first.
+  private static let idleMilliseconds: Int32 = 1000
 
   private func answer(_ packet: [UInt8]) throws {
     let (request, number) = try DeviceRequest.decode(packet)

@@ -3,14 +3,12 @@ internal import Glibc
 internal import Interrupts
 internal import PCI
 internal import Platform
-internal import Synchronization
 
 /// The machine as a device's process knows it: asks the VMM over the connection on which the VMM asks the device.
 ///
 /// Every need arises while a request of the VMM is handled, on the server's thread; the VMM, which waits for the answer, serves it meanwhile.
 final class MachineLink: BARHost, DoorbellRegistrar, MessageInterruptAllocator {
   private let connection: PacketSocket
-  private let attachments = Atomic<Int>(0)
 
   init(_ connection: PacketSocket) { self.connection = connection }
 
@@ -41,13 +39,7 @@ final class MachineLink: BARHost, DoorbellRegistrar, MessageInterruptAllocator {
     (try? ask(.decode(bar: UInt8(clamping: index), base: base)))?.0 == 1
   }
 
-  func attach(event: Int32, at address: UInt64) throws {
-    _ = try ask(.attachDoorbell(address: address), descriptors: [event])
-    attachments.add(1, ordering: .relaxed)
-  }
-
-  /// Whether a driver has used the device.
-  var hasSeenDriver: Bool { attachments.load(ordering: .relaxed) > 0 }
+  func attach(event: Int32, at address: UInt64) throws { _ = try ask(.attachDoorbell(address: address), descriptors: [event]) }
 
   func detach(event: Int32, at address: UInt64) throws { _ = try ask(.detachDoorbell(address: address)) }
 

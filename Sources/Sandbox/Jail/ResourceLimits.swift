@@ -19,8 +19,9 @@ enum ResourceLimits {
     try set(clinux_RLIMIT_SIGPENDING, 64, "signals")
   }
 
-  /// Lets malloc have a few arenas, and no more for more threads: it would look in a file for the number of the host's processors.
-  static func limitArenas() { _ = mallopt(M_ARENA_MAX, 4) }
+  /// Lets malloc have a few arenas, and no more for more threads: it would look in a file for the number of the host's processors. Nothing
+  /// allocates on a data path.
+  static func limitArenas(_ count: Int32) { _ = mallopt(M_ARENA_MAX, count) }
 
   private static func set(_ resource: __rlimit_resource_t, _ limit: UInt, _ name: String) throws(SystemError) {
     var current = rlimit()

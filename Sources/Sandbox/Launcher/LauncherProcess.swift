@@ -18,6 +18,8 @@ struct LauncherProcess {
   static func run(_ connection: PacketSocket, builder: @escaping DeviceBuilder) -> Never {
     // These go to all processes of a terminal or a service; what they mean is the VMM's to decide.
     for number in [SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTTOU, SIGTTIN, SIGTSTP, SIGPIPE] { _ = signal(number, SIG_IGN) }
+    // The first value that is hashed takes random bytes of the kernel; from here on all children have them.
+    _ = 0.hashValue
     do {
       var launcher = LauncherProcess(connection: connection, children: try SignalFD([SIGCHLD]), builder: builder)
       try launcher.serve()

@@ -24,6 +24,46 @@ let sandboxTests = [
     try expect(devices.count == 3 && users == ["Uid:\t\(user)\t\(user)\t\(user)\t\(user)"], "processes of that user, not \(users)", in: run)
     try expect(rooms.allSatisfy(\.isEmpty), "empty rooms, not \(rooms)", in: run)
   },
+  GuestTest("a block device of the host is a disk, and its blocks are discarded and zeroed") { environment in
+    let file = environment.scratchFile("backing")
+    try Child.makeDisk(file, bytes: 16 << 20)
+    let attached = try Child.run(["losetup", "-f", "--show", file], input: "", seconds: 60, directory: environment.scratch)
+    let device = String(attached.output.prefix { !$0.isNewline })
+    defer {
+      _ = try? Child.run(["losetup", "-d", device], input: "", seconds: 60, directory: environment.scratch)
+      unsafe _ = unlink(file)
+    }
+    try expect(attached.status == 0 && device.hasPrefix("/dev/loop"), "a block device", in: attached)
+    let script = """
+      dd if=/dev/urandom of=/tmp/a bs=64k count=32 2>/dev/null
+      dd if=/tmp/a of=/dev/vda bs=64k oflag=direct 2>/dev/null && sync
+      cmp -n 2097152 /tmp/a /dev/vda && echo same=yes
+      blkdiscard -o 0 -l 1048576 /dev/vda && blkdiscard -z -o 1048576 -l 1048576 /dev/vda && echo gone=yes
+      echo 3 >/proc/sys/vm/drop_caches; echo zeroes=$(head -c 2097152 /dev/vda | tr -d '\\0' | wc -c)
+      """
+    let run = try Guest(options: ["--rwdisk", device], script: script).run(environment)
+    try expect(run.value("same") == "yes" && run.value("gone") == "yes" && run.value("zeroes") == "0", "zeroes in the end", in: run)
+  },
+  GuestTest("outputs that are sockets: a receiver that comes back is found again by a serial port") { environment in
+    let paths = ["serial", "console"].map { environment.scratchFile($0) }
+    var receivers = try paths.map { try DatagramReceiver($0) }
+    let options = [
+      "--serial", "type=unix,path=\(paths[0]),num=2", "--serial", "type=unix,path=\(paths[1]),hardware=virtio-console,num=3",
+    ]
+    let script = """
+      for i in $(seq 400); do echo serial $i >/dev/ttyS1; echo console $i >/dev/hvc0; sleep 0.2; done
+      """
+    let running = try Guest(options: options, script: script).start(environment)
+    let heard = receivers[0].waits(for: "serial 3", seconds: 150) && receivers[1].waits(for: "console 3", seconds: 60)
+    receivers = []
+    usleep(1_000_000)
+    let again = try DatagramReceiver(paths[0])
+    let heardAgain = again.waits(for: "serial ", seconds: 60)
+    let run = running.end(SIGTERM)
+    try expect(heard, "what the guest wrote", in: run)
+    try expect(heardAgain, "more of it by the new receiver", in: run)
+    try expect(run.status == 0, "a good end", in: run)
+  },
   GuestTest("a disk works where the kernel has no io_uring") { environment in
     let disk = environment.scratchFile("disk")
     try Child.makeDisk(disk, bytes: 8 << 20)
@@ -56,6 +96,42 @@ let sandboxTests = [
     try expect(run.status == 0 && run.value("same") == "yes", "the same bytes again", in: run)
   },
 ]
+
+/// Receives datagrams at a path.
+private final class DatagramReceiver {
+  private let path: String
+  private let socket: Int32
+  private var text = ""
+
+  init(_ path: String) throws {
+    self.path = path
+    socket = Glibc.socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue), 0)
+    var address = sockaddr_un()
+    address.sun_family = sa_family_t(AF_UNIX)
+    // Shorter than the field: paths of tests are.
+    unsafe withUnsafeMutableBytes(of: &address.sun_path) { unsafe $0.copyBytes(from: Array(path.utf8)) }
+    let code = unsafe withUnsafePointer(to: address) {
+      unsafe $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { unsafe bind(socket, $0, socklen_t(MemoryLayout<sockaddr_un>.size)) }
+    }
+    guard code == 0 else { throw Disappointment(description: "a socket at \(path)") }
+  }
+
+  deinit {
+    close(socket)
+    unsafe _ = unlink(path)
+  }
+
+  /// Whether a text comes within some seconds.
+  func waits(for wanted: String, seconds: Int) -> Bool {
+    let deadline = Child.now() + Double(seconds)
+    var bytes = [UInt8](repeating: 0, count: 8192)
+    while !text.contains(wanted), Child.now() < deadline {
+      let count = unsafe recv(socket, &bytes, bytes.count, Int32(MSG_DONTWAIT))
+      if count > 0 { text += String(decoding: bytes.prefix(count), as: UTF8.self) } else { usleep(50_000) }
+    }
+    return text.contains(wanted)
+  }
+}
 
 extension TestEnvironment {
   /// Whether the machines under test have their devices in processes of their own.
