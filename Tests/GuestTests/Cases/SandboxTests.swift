@@ -105,7 +105,8 @@ private final class DatagramReceiver {
 
   init(_ path: String) throws {
     self.path = path
-    socket = Glibc.socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue), 0)
+    // Not inherited by crosvm, or it would go on living there.
+    socket = Glibc.socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
     var address = sockaddr_un()
     address.sun_family = sa_family_t(AF_UNIX)
     // Shorter than the field: paths of tests are.
