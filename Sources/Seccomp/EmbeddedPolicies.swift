@@ -59,7 +59,6 @@ enum EmbeddedPolicies {
       # Events.
       epoll_ctl: 1
       epoll_wait: 1
-      poll: 1
       eventfd2: 1
       read: 1
       write: 1
@@ -68,9 +67,8 @@ enum EmbeddedPolicies {
       recvmsg: 1
       sendmsg: 1
 
-      # Where the vDSO cannot tell the time; and short waits.
+      # Where the vDSO cannot tell the time.
       clock_gettime: 1
-      clock_nanosleep: 1
 
       """#,
       "common_device.policy": #"""
@@ -90,6 +88,9 @@ enum EmbeddedPolicies {
       newfstatat: arg3 == AT_EMPTY_PATH
       # Outputs that are sockets, and the system's log.
       sendto: 1
+      # Waits for who reads and who writes; at the end, with a limit.
+      poll: 1
+      clock_nanosleep: 1
       # Stacks of ended threads, and program text that only the start needed.
       madvise: arg2 == MADV_DONTNEED
 
@@ -109,7 +110,9 @@ enum EmbeddedPolicies {
       getpid: 1
       tgkill: 1
       rt_sigreturn: 1
-      # The launcher ends last.
+      # The launcher ends last, and short waits for it and others.
+      poll: 1
+      clock_nanosleep: 1
       shutdown: 1
       wait4: 1
       # Timers of the clock and the interval timer.
@@ -146,7 +149,6 @@ enum EmbeddedPolicies {
           arg1 == KVM_SET_GSI_ROUTING || arg1 == KVM_IRQFD || arg1 == KVM_IOEVENTFD
 
       # Eventfds, and a device's process behind its socket.
-      read: 1
       write: 1
       recvmsg: 1
       sendmsg: 1
@@ -164,7 +166,7 @@ enum EmbeddedPolicies {
 
       clock_gettime: 1
       gettid: 1
-      # The signal that takes it out of the guest.
+      # The signal that takes it out of the guest, and what the C library does about others at the end.
       rt_sigprocmask: 1
       rt_sigreturn: 1
       restart_syscall: 1
@@ -230,7 +232,6 @@ enum EmbeddedPolicies {
       # Events.
       epoll_ctl: 1
       epoll_pwait: 1
-      ppoll: 1
       eventfd2: 1
       read: 1
       write: 1
@@ -239,9 +240,8 @@ enum EmbeddedPolicies {
       recvmsg: 1
       sendmsg: 1
 
-      # Where the vDSO cannot tell the time; and short waits.
+      # Where the vDSO cannot tell the time.
       clock_gettime: 1
-      clock_nanosleep: 1
 
       """#,
       "common_device.policy": #"""
@@ -261,6 +261,9 @@ enum EmbeddedPolicies {
       newfstatat: arg3 == AT_EMPTY_PATH
       # Outputs that are sockets, and the system's log.
       sendto: 1
+      # Waits for who reads and who writes; at the end, with a limit.
+      ppoll: 1
+      clock_nanosleep: 1
       # Stacks of ended threads, and program text that only the start needed.
       madvise: arg2 == MADV_DONTNEED
 
@@ -280,7 +283,9 @@ enum EmbeddedPolicies {
       getpid: 1
       tgkill: 1
       rt_sigreturn: 1
-      # The launcher ends last.
+      # The launcher ends last, and short waits for it and others.
+      ppoll: 1
+      clock_nanosleep: 1
       shutdown: 1
       wait4: 1
       # Timers of the clock and the interval timer.
@@ -317,7 +322,6 @@ enum EmbeddedPolicies {
           arg1 == KVM_SET_GSI_ROUTING || arg1 == KVM_IRQFD || arg1 == KVM_IOEVENTFD
 
       # Eventfds, and a device's process behind its socket.
-      read: 1
       write: 1
       recvmsg: 1
       sendmsg: 1
@@ -335,7 +339,7 @@ enum EmbeddedPolicies {
 
       clock_gettime: 1
       gettid: 1
-      # The signal that takes it out of the guest.
+      # The signal that takes it out of the guest, and what the C library does about others at the end.
       rt_sigprocmask: 1
       rt_sigreturn: 1
       restart_syscall: 1
