@@ -79,10 +79,21 @@ final class DeviceSet: Sendable {
   func startStreams() throws -> RunningStreams { try ports.start() }
 
   /// Holds the devices still: requests under way are finished, and none is begun. The processors must stand.
-  func suspend() { for device in pluggedDevices { device.suspend() } }
+  ///
+  /// - Returns: The name of a device that does not; all go on then.
+  func suspend() -> String? {
+    for (index, device) in pluggedDevices.enumerated() where !device.holdStill() {
+      for device in pluggedDevices[...index] { device.goOn() }
+      return device.name
+    }
+    return nil
+  }
 
   /// Ends `suspend`.
-  func resume() { for device in pluggedDevices { device.resume() } }
+  func resume() { for device in pluggedDevices { device.goOn() } }
+
+  /// Lets no processor wait for a device any more: the machine ends.
+  func endAccesses() { for device in pluggedDevices { device.endAccesses() } }
 
   /// Presses the power button; returns whether the guest listens.
   func pressPowerButton() -> Bool { power.pressPowerButton() }

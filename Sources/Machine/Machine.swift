@@ -150,6 +150,7 @@ public final class Machine: Sendable {
       // Also where a thread could not be started: those before it must end.
       control.end(.stopped)
       requests.setThreads([])
+      devices.endAccesses()
       for thread in threads { thread.interrupt() }
       for thread in threads { thread.join() }
       launcher?.stopWatching(loop)

@@ -68,9 +68,13 @@ final class ProcessorThread: Sendable {
       while mayEnter(processor, around.control) {
         switch try processor.enter() {
         case .portWrite(let port, let width, let count):
-          for index in 0..<count { ports.write(UInt64(port), width: width, value: processor.portData(index, width: width)) }
+          for index in 0..<count where !around.control.isOver {
+            ports.write(UInt64(port), width: width, value: processor.portData(index, width: width))
+          }
         case .portRead(let port, let width, let count):
-          for index in 0..<count { processor.setPortData(index, width: width, value: ports.read(UInt64(port), width: width)) }
+          for index in 0..<count where !around.control.isOver {
+            processor.setPortData(index, width: width, value: ports.read(UInt64(port), width: width))
+          }
         case .memoryWrite(let address, let width, let value):
           memory.write(address, width: width, value: value)
         case .memoryRead(let address, let width):

@@ -59,7 +59,10 @@ final class RequestHandler: Sendable {
       return .failed("the processors did not stop within \(Self.parkingMilliseconds / 1000) seconds; the machine runs on")
     }
     // Nobody begins a request any more; those under way are finished.
-    devices.suspend()
+    if let name = devices.suspend() {
+      control.resume()
+      return .failed("the process of device \(name) does not finish what it has begun; the machine runs on")
+    }
     logger.info("suspended")
     return .done("")
   }

@@ -37,6 +37,9 @@ final class RunControl: Sendable {
   private let state = Mutex(State())
   /// True whenever a processor must look at the phase before it enters the guest: cheap to test at each turn.
   private let interrupted = Atomic<Bool>(false)
+  /// Whether the run has ended: for those who are in the middle of something long.
+  var isOver: Bool { over.load(ordering: .acquiring) }
+  private let over = Atomic<Bool>(false)
   /// Is signalled once the run has ended.
   let ended: EventFD
   /// Is signalled each time that a processor is parked.
@@ -58,6 +61,7 @@ final class RunControl: Sendable {
       return true
     }
     guard first else { return }
+    over.store(true, ordering: .releasing)
     interrupted.store(true, ordering: .releasing)
     mayContinue.signal()
     ended.signal()

@@ -19,6 +19,7 @@ public struct Confinement: Sendable {
 
   /// Confines the calling thread and all that it starts later: no capabilities, and only the system calls that the VMM needs.
   public func enter() throws {
+    try launcher.seal()
     ResourceLimits.limitArenas(2)
     try Privileges.forbidNew()
     try Privileges.dropCapabilities()

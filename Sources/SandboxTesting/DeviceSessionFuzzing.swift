@@ -101,8 +101,8 @@ private final class DeviceSession {
       if !isNeighbour { expect(value) }
     case 4: view.write(address(&input), width: input.choice(8) + 1, value: input.long())
     case 5: _ = try? proxy.perform([input.byte()])
-    case 6: proxy.suspend()
-    default: proxy.resume()
+    case 6: _ = proxy.holdStill()
+    default: proxy.goOn()
     }
     peer.drain()
   }

@@ -1,3 +1,5 @@
+internal import Glibc
+
 /// The numbers and names that a policy may compare with.
 enum PolicyConstants {
   /// A number as C writes it: `10`, `0xa`, `012`, and also `0o12`; a minus sign makes its complement in 64 bits. `nil` for anything else.
@@ -21,6 +23,8 @@ enum PolicyConstants {
 
   /// The value of a name of the kernel's headers.
   static func value(of name: String, on architecture: Architecture) -> UInt64? {
+    // Ours, not a header's: the number of the process that reads the policy.
+    if name == "SELF" { return UInt64(getpid()) }
     if let value = everywhere[name] { return value }
     return switch architecture {
     case .x86: x86[name]

@@ -30,7 +30,7 @@ import Testing
 
   @Test func waitsAsLongAsAMachineByDefault() {
     #expect(DeviceChannel.Patience().access == 5000)
-    #expect(DeviceChannel.Patience().suspension == 30_000)
+    #expect(DeviceChannel.Patience().suspension == 10_000)
   }
 
   @Test func anAnswerReachesItsRequest() throws {
@@ -159,7 +159,7 @@ import Testing
   @Test func aDeviceThatAsksAndDoesNotListenIsGivenUp() throws {
     let channel = channel()
     // The packets that the VMM sends fill the connection; it does not wait for room.
-    channel.setHost { _, _ in (.failed(String(repeating: "x", count: 30_000)), nil) }
+    channel.setHost { _, _ in (.failed(String(repeating: "x", count: 10_000)), nil) }
     for _ in 0..<100 { try send(.need(.makeMessageInterrupt)) }
     #expect(channel.call(read) == nil)
     #expect(channel.call(read) == nil)

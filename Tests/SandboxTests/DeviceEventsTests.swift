@@ -32,7 +32,7 @@ import Testing
   @Test func linesAreWritten() throws {
     try send(.line(.info, "one"), .text("Fatal error"), .line(.critical, "two"))
     #expect(events.lastWords() == nil)
-    #expect(lines.all == ["info one", "error block0: Fatal error", "critical two"])
+    #expect(lines.all == ["info block0: one", "error block0: Fatal error", "critical block0: two"])
   }
 
   @Test func aViolationIsTheReasonOfAnEnd() throws {
@@ -53,7 +53,7 @@ import Testing
     for packet in [[0], [0, 99], [1, 1], [2, 0], [0, 2, 255, 255, 255, 255]] as [[UInt8]] { try peer.send(packet) }
     try send(.line(.info, "one"))
     #expect(events.lastWords() == nil)
-    #expect(lines.all == ["info one"])
+    #expect(lines.all == ["info block0: one"])
   }
 
   @Test func moreLinesThanAPeriodMayHaveAreLeftOut() throws {
@@ -89,7 +89,7 @@ import Testing
     for _ in 0..<1000 where attachments.value.load(ordering: .relaxed) == 0 { usleep(1000) }
     line.trigger.signal()
     thread.join()
-    #expect(lines.all == ["info one"])
+    #expect(lines.all == ["info block0: one"])
     events.stopWatching(loop)
     loop.remove(line.trigger.number)
   }

@@ -52,8 +52,8 @@ import Testing
     #expect(proxy.readConfiguration(offset: 0, width: 4) == .max)
     proxy.write(offset: 0, width: 8, value: 1)
     proxy.writeConfiguration(offset: 4, width: 2, value: 6)
-    proxy.suspend()
-    proxy.resume()
+    #expect(!proxy.holdStill())
+    proxy.goOn()
     #expect(throws: DeviceRefusal.self) { try proxy.perform([1]) }
     proxy.stop(within: 0)
   }

@@ -41,6 +41,9 @@ struct ProcessLook {
     return line?.dropFirst(26).split(separator: " ").first.map { String($0) }
   }
 
+  /// What it was started with in its environment.
+  var environment: String { read("environ") }
+
   /// Whether its one file system can only be read.
   var hasReadOnlyRoot: Bool {
     let mounts = read("mounts").split(separator: "\n")

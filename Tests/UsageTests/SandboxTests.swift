@@ -169,6 +169,43 @@ struct SandboxTests {
     #expect(ending.status == 0 && !ending.leavesProcesses)
   }
 
+  @Test func aSuspensionThatAHungDeviceDoesNotHearFailsAndIsUndone() throws {
+    let machine = try start("looks", ["--serial", "type=file,path=seen,num=1"])
+    #expect(Crosvm.wait { workplace.readEnd("seen") == 0xf4 })
+    let device = try #require(machine.processes.first { $0.name == "rng" })
+    kill(device.identifier, SIGSTOP)
+    let suspension = try Crosvm.run(["suspend", "socket"], in: workplace)
+    #expect(suspension.status == 1 && suspension.errors.contains("the process of device rng does not finish"), "\(suspension)")
+    kill(device.identifier, SIGCONT)
+    #expect(Crosvm.wait { try! Crosvm.run(["suspend", "socket"], in: workplace).status == 0 })
+    #expect(try Crosvm.run(["resume", "socket"], in: workplace).status == 0)
+    machine.send(SIGTERM)
+    #expect(machine.end().status == 0)
+  }
+
+  /// As a service manager or a shell may start it: with a descriptor of its own, a secret, and without interest in children.
+  @Test func whatTheMachineWasStartedWithDoesNotReachDevices() throws {
+    let script = "trap '' CHLD; export SECRET=token; exec 515<spins; exec \"$@\""
+    let machine = try Crosvm(
+      ["run", "--rwdisk", "disk", "--bios", "spins"], in: workplace, launcher: ["bash", "-c", script, "bash"])
+    #expect(machine.waitForOutput("A"))
+    let devices = machine.processes.filter { Self.deviceNames.contains($0.name) }
+    #expect(devices.count == 3)
+    for device in devices {
+      #expect(!device.entries("fd").map { device.link("fd/\($0)") }.contains(workplace.path + "/spins"))
+      #expect(!device.environment.contains("token"))
+    }
+    kill(try #require(devices.first).identifier, SIGKILL)
+    let ending = machine.end()
+    #expect(ending.status == 1 && ending.errors.contains("killed by signal 9"), "\(ending)")
+  }
+
+  /// Root of a user namespace has nobody to become.
+  @Test func rootOfAContainerHasASandboxToo() throws {
+    let ending = try Crosvm.run(["run", "--rwdisk", "disk", "--bios", "resets"], in: workplace, launcher: ["unshare", "-Ur"])
+    #expect(ending.status == 0 && ending.output == "A" && ending.errors.isEmpty, "\(ending)")
+  }
+
   @Test func aRefusedNamespaceIsNamed() throws {
     let limit = "echo 0 > /proc/sys/user/max_net_namespaces; exec \"$@\""
     try Mistake("run", "--bios", "spins", says: "a new network namespace", "/proc/sys/user/max_net_namespaces", "--disable-sandbox").expect(

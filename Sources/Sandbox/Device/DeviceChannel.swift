@@ -23,7 +23,7 @@ package final class DeviceChannel: Sendable {
     /// For an access of the guest: an idle host answers in microseconds, a slow disk may hold up a reset.
     package var access: Int32 = 5000
     /// Until the device has answered all requests of its driver.
-    package var suspension: Int32 = 30_000
+    package var suspension: Int32 = 10_000
 
     /// As long as a machine waits.
     package init() {}
@@ -38,6 +38,9 @@ package final class DeviceChannel: Sendable {
   private let connection: PacketSocket
   private let logger: Logger
   private let patience: Patience
+  private let isEnding = Atomic<Bool>(false)
+  /// How often a wait looks whether it is worth going on, in milliseconds.
+  private static let slice: Int32 = 100
   private let state = Mutex(State())
 
   package init(name: String, connection: PacketSocket, logger: Logger, patience: Patience = Patience()) {
@@ -46,6 +49,9 @@ package final class DeviceChannel: Sendable {
     self.logger = logger
     self.patience = patience
   }
+
+  /// Makes accesses give up: the machine ends, and no guest waits any more.
+  func end() { isEnding.store(true, ordering: .releasing) }
 
   /// Sets who serves the device's needs; before the guest runs.
   func setHost(_ host: @escaping Host) { state.withLock { $0.host = host } }
@@ -83,9 +89,10 @@ package final class DeviceChannel: Sendable {
         state.isClosed = true
         return nil
       }
-      if let answer = answer(to: number, milliseconds: milliseconds, &state) { return answer }
+      if let answer = answer(to: number, milliseconds: milliseconds, isFinal: request == .stop, &state) { return answer }
       guard !state.isClosed else { return nil }
       state.overdue = number
+      guard !isEnding.load(ordering: .acquiring) else { return nil }
       logger.error(
         "\(name): the device's process has not answered for \(milliseconds) ms; the guest reads all ones until it does")
       return nil
@@ -93,15 +100,18 @@ package final class DeviceChannel: Sendable {
   }
 
   /// Waits for an answer and serves the device meanwhile.
-  private func answer(to number: UInt32, milliseconds: Int32, _ state: inout State) -> DeviceMessage? {
+  ///
+  /// - Parameter isFinal: Whether to wait although the machine ends.
+  private func answer(to number: UInt32, milliseconds: Int32, isFinal: Bool = false, _ state: inout State) -> DeviceMessage? {
     let deadline = monotonicNanoseconds() + UInt64(milliseconds) * 1_000_000
     var served = 0
     while true {
       let now = monotonicNanoseconds()
       let rest = deadline > now ? Int32(clamping: (deadline - now) / 1_000_000 + 1) : 0
       do {
-        switch try connection.receive(milliseconds: rest, limit: Self.longestMessage) {
-        case .nothing: return nil
+        switch try connection.receive(milliseconds: min(rest, Self.slice), limit: Self.longestMessage) {
+        case .nothing:
+          guard rest > Self.slice, isFinal || !isEnding.load(ordering: .acquiring) else { return nil }
         case .closed:
           state.isClosed = true
           return nil

@@ -55,7 +55,8 @@ final class DeviceEvents: Sendable {
     guard case .packet(let packet)? = try? connection.receive(milliseconds: 0, limit: 2 * DeviceEvent.longestLine) else { return false }
     guard let event = try? DeviceEvent(packet.bytes) else { return true }
     switch event {
-    case .line(let level, let text): write(level, text)
+    // A device speaks for itself only.
+    case .line(let level, let text): write(level, text.hasPrefix("\(name): ") ? text : "\(name): \(text)")
     case .text(let text): write(.error, "\(name): \(text)")
     case .attachLine: line?.attach()
     case .violation(let violation): state.withLock { $0.violation = violation }

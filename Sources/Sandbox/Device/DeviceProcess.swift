@@ -19,15 +19,17 @@ struct DeviceProcess {
 
   /// Locks the process in, builds the device and serves it.
   func run() -> Never {
+    var current = descriptors
     do {
       let kept = try keepOnlyOurs()
+      current = kept
       try lockIn(kept)
       let server = DeviceServer.Start(specification: specification, descriptors: kept, builder: builder)
       // On a thread of its own: the C library has a wrong idea of this one, which was not made by fork(2).
       let thread = try PThread(name: specification.name, stackSize: 1 << 20) { server.run() }
       thread.join()
     } catch {
-      try? PacketSocket(descriptors.requests.takeOrStandardInput()).send(DeviceMessage.failed("\(error)").encoded)
+      try? PacketSocket(current.requests.takeOrStandardInput()).send(DeviceMessage.failed("\(error)").encoded)
     }
     _exit(1)
   }
@@ -37,9 +39,11 @@ struct DeviceProcess {
     let boxes =
       [descriptors.requests, descriptors.events, descriptors.memory, descriptors.line.trigger, descriptors.line.resample]
       + descriptors.device
-    let first: Int32 = 512
+    // The launcher has fewer than this open.
+    let first: Int32 = 192
     for (index, box) in boxes.enumerated() {
-      try retrying("keep a descriptor") { Int(clinux_fcntl(box.number, F_DUPFD, Int(first) + index)) }
+      let number = try retrying("keep a descriptor") { Int(clinux_fcntl(box.number, F_DUPFD, Int(first) + index)) }
+      guard number == Int(first) + index else { throw SystemError("keep a descriptor", code: EMFILE) }
     }
     guard clinux_close_range(0, UInt32(first) - 1) == 0 else { throw SystemError.last("close what is not the device's") }
     for _ in 0..<2 { try retrying("open /dev/null") { unsafe Int(clinux_open("/dev/null", O_RDWR, 0)) } }
@@ -59,7 +63,7 @@ struct DeviceProcess {
       _ = unsafe sethostname(specification.name, specification.name.utf8.count)
       try EmptyRoot.enter()
       if isPrivileged { try Privileges.become(user: LauncherProcess.nobody) }
-      try ResourceLimits.apply()
+      try ResourceLimits.apply(guestMemory: specification.regions.reduce(0) { $0 &+ UInt($1.size) })
       ResourceLimits.limitArenas(1)
       try Privileges.forbidNew()
       try Privileges.dropCapabilities()
@@ -67,6 +71,8 @@ struct DeviceProcess {
       _ = unsafe pthread_setname_np(pthread_self(), specification.name)
       // Not before the user is set, which forgets it. The launcher may be gone already: then the connection is closed, too.
       if clinux_prctl(PR_SET_PDEATHSIG, UInt(SIGKILL)) < 0 { throw SystemError.last("die with the launcher") }
+      // Nobody of the same user looks into it, and a crash leaves no image of it.
+      _ = clinux_prctl(PR_SET_DUMPABLE, 0)
     } catch { throw JailError.step(error) }
     _ = clinux_report_violations(kept.events.number, DeviceEvent.violationKind)
     try SeccompProgram(bytes: specification.program).install()

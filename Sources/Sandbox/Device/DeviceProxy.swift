@@ -30,6 +30,8 @@ public final class DeviceProxy: PCIDevice, BusDevice {
   private let logger: Logger
   private let barHost = Mutex<(any BARHost)?>(nil)
   private let placement = Mutex(Placement())
+  /// Whether the device was told to hold still and not yet to go on.
+  private let owesResumption = Atomic<Bool>(false)
 
   package init(name: String, bars: [BAR], channel: DeviceChannel, machine: MachineServices, logger: Logger) {
     self.name = name
@@ -54,33 +56,47 @@ public final class DeviceProxy: PCIDevice, BusDevice {
   /// Asks the device; all ones where it does not answer.
   public func readConfiguration(offset: Int, width: Int) -> UInt32 {
     let request = DeviceRequest.readConfiguration(offset: UInt16(clamping: offset), width: UInt8(clamping: width))
-    guard case .value(let value, _)? = channel.call(request) else { return .max }
+    guard case .value(let value, _)? = ask(request) else { return .max }
     return UInt32(truncatingIfNeeded: value)
   }
 
   /// Tells the device.
   public func writeConfiguration(offset: Int, width: Int, value: UInt32) {
-    _ = channel.call(.writeConfiguration(offset: UInt16(clamping: offset), width: UInt8(clamping: width), value: value))
+    _ = ask(.writeConfiguration(offset: UInt16(clamping: offset), width: UInt8(clamping: width), value: value))
   }
 
   /// Asks the device; all ones where it does not answer.
   public func read(offset: UInt64, width: Int) -> UInt64 {
-    guard case .value(let value, _)? = channel.call(.read(offset: offset, width: UInt8(clamping: width))) else { return .max }
+    guard case .value(let value, _)? = ask(.read(offset: offset, width: UInt8(clamping: width))) else { return .max }
     return value
   }
 
   /// Tells the device.
   public func write(offset: UInt64, width: Int, value: UInt64) {
-    _ = channel.call(.write(offset: offset, width: UInt8(clamping: width), value: value))
+    _ = ask(.write(offset: offset, width: UInt8(clamping: width), value: value))
   }
 
   // MARK: The machine's wishes
 
   /// Holds the device still, with its requests answered.
-  public func suspend() { _ = channel.call(.suspend) }
+  ///
+  /// - Returns: Whether it is: not when its process does not answer.
+  public func holdStill() -> Bool { channel.call(.suspend) != nil }
 
-  /// Ends `suspend`.
-  public func resume() { _ = channel.call(.resume) }
+  /// Ends `holdStill`; a device that does not hear it now is told before the next access.
+  public func goOn() { owesResumption.store(channel.call(.resume) == nil, ordering: .relaxed) }
+
+  /// Makes accesses give up waiting: the machine ends.
+  public func endAccesses() { channel.end() }
+
+  /// Asks the device, which is told first what it has missed.
+  private func ask(_ request: DeviceRequest) -> DeviceMessage? {
+    if owesResumption.load(ordering: .relaxed) {
+      goOn()
+      if owesResumption.load(ordering: .relaxed) { return nil }
+    }
+    return channel.call(request)
+  }
 
   /// Ends the device and its process.
   ///
@@ -97,7 +113,7 @@ public final class DeviceProxy: PCIDevice, BusDevice {
   ///
   /// - Throws: `DeviceRefusal`.
   public func perform(_ order: [UInt8]) throws -> [UInt8] {
-    switch channel.call(.order(order)) {
+    switch ask(.order(order)) {
     case .bytes(let bytes, _)?: return bytes
     case .refused(let reason, _)?: throw DeviceRefusal(description: reason)
     default: throw DeviceRefusal(description: "the process of \(name) does not answer")

@@ -31,7 +31,7 @@ public enum Privileges {
     let version = clinux_landlock_create_ruleset(nil, 0, 1)
     guard version >= 1 else { return }
     var attributes = landlock_ruleset_attr()
-    // Execute to make-symlink; then refer, truncate, and ioctl of devices, as versions brought them.
+    // Execute to make-symlink; then refer and truncate, as versions brought them.
     attributes.handled_access_fs = (1 << 13) - 1
     if version >= 2 { attributes.handled_access_fs |= 1 << 13 }
     if version >= 3 { attributes.handled_access_fs |= 1 << 14 }

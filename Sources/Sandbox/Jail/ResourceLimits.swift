@@ -6,14 +6,17 @@ internal import Platform
 enum ResourceLimits {
   /// The most descriptors: queues, vectors and what the device has open.
   private static let descriptors: UInt = 512
-  /// The most private memory, in bytes: far more than a device of this project uses. The guest's memory does not count.
+  /// The most memory beside the guest's, in bytes: far more than a device of this project uses.
   private static let memory: UInt = 1 << 30
 
   /// Sets them.
-  static func apply() throws(SystemError) {
+  ///
+  /// - Parameter guestMemory: The bytes of the guest's memory, all of which the process maps.
+  static func apply(guestMemory: UInt) throws(SystemError) {
     try set(__rlimit_resource_t(RLIMIT_CORE.rawValue), 0, "core dumps")
     try set(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), descriptors, "descriptors")
-    try set(__rlimit_resource_t(RLIMIT_DATA.rawValue), memory, "memory")
+    let (all, overflow) = guestMemory.addingReportingOverflow(memory)
+    try set(__rlimit_resource_t(RLIMIT_AS.rawValue), overflow ? .max : all, "memory")
     try set(clinux_RLIMIT_MSGQUEUE, 0, "message queues")
     try set(clinux_RLIMIT_RTPRIO, 0, "priority")
     try set(clinux_RLIMIT_SIGPENDING, 64, "signals")

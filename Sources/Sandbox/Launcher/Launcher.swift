@@ -24,8 +24,10 @@ public final class Launcher: Sendable {
     guard process >= 0 else { throw SystemError.last("fork the launcher") }
     connection = ours
     if process == 0 {
-      _ = close(ours.number)
-      LauncherProcess.run(theirs, builder: builder)
+      // Nothing else that this program was started with, or has opened, goes to the children.
+      _ = dup2(theirs.number, 3)
+      _ = clinux_close_range(4, UInt32.max)
+      LauncherProcess.run(PacketSocket(OwnedDescriptor(owning: 3)), builder: builder)
     }
   }
 
@@ -79,6 +81,9 @@ public final class Launcher: Sendable {
     )
   }
 
+  /// Ends the time in which orders have an effect. To be called before the guest runs.
+  func seal() throws(SystemError) { try connection.send(LauncherOrder.seal.encoded) }
+
   /// Lets the launcher give back what only the start needed: the machine will run for a while.
   public func settle() { try? connection.send(LauncherOrder.settle.encoded) }
 
@@ -105,7 +110,7 @@ public final class Launcher: Sendable {
       case .nothing?: break
       case .closed?, nil:
         loop.remove(connection.number)
-        onEnd("the process that makes device processes has ended")
+        onEnd("the process that makes device processes has ended (a control socket stays where it was)")
       }
     }
   }

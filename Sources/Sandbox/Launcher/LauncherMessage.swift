@@ -6,6 +6,8 @@ enum LauncherOrder {
   case launch(DeviceSpecification)
   /// The machine runs, and will for a while.
   case settle
+  /// Nothing comes after this that has an effect on anything: the guest runs from now on, and may take the VMM over.
+  case seal
   /// When the VMM is gone: remove this socket, if it is still the one with these numbers.
   case removeAtEnd(path: String, device: UInt64, file: UInt64)
 
@@ -16,6 +18,7 @@ enum LauncherOrder {
       writer.put(UInt8(0))
       specification.encode(to: &writer)
     case .settle: writer.put(UInt8(2))
+    case .seal: writer.put(UInt8(3))
     case .removeAtEnd(let path, let device, let file):
       writer.put(UInt8(1))
       writer.put(path)
@@ -31,6 +34,7 @@ enum LauncherOrder {
     case 0: self = .launch(try DeviceSpecification(from: &reader))
     case 1: self = .removeAtEnd(path: try reader.getString(), device: try reader.get(), file: try reader.get())
     case 2: self = .settle
+    case 3: self = .seal
     default: throw MalformedBytes("it is no order to a launcher")
     }
     try reader.finish()

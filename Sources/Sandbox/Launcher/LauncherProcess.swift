@@ -13,19 +13,35 @@ struct LauncherProcess {
   private var names: [pid_t: String] = [:]
   private var sockets: [(path: String, device: UInt64, file: UInt64)] = []
   private let terminal = TerminalState()
+  /// Whether the VMM gives no orders any more.
+  private var isSealed = false
 
   /// Runs the launcher and ends the process.
   static func run(_ connection: PacketSocket, builder: @escaping DeviceBuilder) -> Never {
     // These go to all processes of a terminal or a service; what they mean is the VMM's to decide.
+    // A child that ends must be heard of, whatever the VMM's own parent wanted.
+    _ = signal(SIGCHLD, SIG_DFL)
+    forgetEnvironment()
     for number in [SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTTOU, SIGTTIN, SIGTSTP, SIGPIPE] { _ = signal(number, SIG_IGN) }
     // The first value that is hashed takes random bytes of the kernel; from here on all children have them.
     _ = 0.hashValue
     do {
       var launcher = LauncherProcess(connection: connection, children: try SignalFD([SIGCHLD]), builder: builder)
-      try launcher.serve()
+      // Whatever ends this, nothing is left behind.
+      do { try launcher.serve() } catch { launcher.complain("crosvm: the launcher: \(error)\n") }
       launcher.cleanUp()
     } catch { _exit(1) }
     _exit(0)
+  }
+
+  /// Wipes the environment, which may hold secrets: children would inherit it.
+  private static func forgetEnvironment() {
+    var index = 0
+    // The list ends with a null pointer, each text with a zero (environ(7)).
+    while let text = unsafe environ[index] {
+      unsafe memset(text, 0, strlen(text))
+      index += 1
+    }
   }
 
   private init(connection: PacketSocket, children: SignalFD, builder: @escaping DeviceBuilder) {
@@ -58,9 +74,12 @@ struct LauncherProcess {
       return complain("crosvm: \(violation.sentence(of: "the VMM", policies: "main and vcpu"))\n")
     }
     guard let order = try? LauncherOrder(packet.bytes) else { return }
+    if case .settle = order { return ProgramText.release() }
+    guard !isSealed else { return }
     switch order {
     case .launch(let specification): launch(specification, packet.descriptors)
-    case .settle: ProgramText.release()
+    case .seal: isSealed = true
+    case .settle: break
     case .removeAtEnd(let path, let device, let file): sockets.append((path, device, file))
     }
   }
@@ -75,11 +94,10 @@ struct LauncherProcess {
       var gate = try Gate()
       let child = try Namespaces.fork()
       guard child != 0 else {
-        gate.wait()
-        DeviceProcess(specification: specification, descriptors: descriptors, isPrivileged: geteuidAtStart == 0, builder: builder).run()
+        let isMapped = gate.wait()
+        DeviceProcess(specification: specification, descriptors: descriptors, isPrivileged: isMapped, builder: builder).run()
       }
-      if geteuidAtStart == 0 { mapUsers(of: child) }
-      gate.open()
+      gate.open(isMapped: geteuidAtStart == 0 && mapUsers(of: child))
       names[child] = specification.name
     } catch { report(.refused(name: specification.name, reason: "\(error)")) }
   }
@@ -88,19 +106,20 @@ struct LauncherProcess {
   private let geteuidAtStart = geteuid()
 
   /// Lets a privileged user's child be nobody of the host: its only user is the one that owns no files.
-  private func mapUsers(of child: pid_t) {
-    write("\(LauncherProcess.nobody) \(LauncherProcess.nobody) 1", to: "/proc/\(child)/gid_map")
-    write("\(LauncherProcess.nobody) \(LauncherProcess.nobody) 1", to: "/proc/\(child)/uid_map")
+  ///
+  /// - Returns: Whether there is such a user: not for root of a container without it, whose children stay as they are, unmapped.
+  private func mapUsers(of child: pid_t) -> Bool {
+    let map = "\(LauncherProcess.nobody) \(LauncherProcess.nobody) 1"
+    return write(map, to: "/proc/\(child)/gid_map") && write(map, to: "/proc/\(child)/uid_map")
   }
 
   /// The user and group that own nothing, by convention.
   static let nobody: UInt32 = 65534
 
-  private func write(_ text: String, to path: String) {
-    // Where this fails the child cannot become that user, and says so.
-    guard let file = try? OwnedDescriptor.open(path, flags: O_WRONLY) else { return }
+  private func write(_ text: String, to path: String) -> Bool {
+    guard let file = try? OwnedDescriptor.open(path, flags: O_WRONLY) else { return false }
     let bytes = Array(text.utf8)
-    _ = unsafe Glibc.write(file.number, bytes, bytes.count)
+    return unsafe Glibc.write(file.number, bytes, bytes.count) == bytes.count
   }
 
   /// Reports the children that have ended.
@@ -143,7 +162,9 @@ struct LauncherProcess {
     }
     for socket in sockets {
       var status = stat()
-      guard unsafe lstat(socket.path, &status) == 0, UInt64(status.st_dev) == socket.device, UInt64(status.st_ino) == socket.file else {
+      guard unsafe lstat(socket.path, &status) == 0, status.st_mode & S_IFMT == S_IFSOCK, UInt64(status.st_dev) == socket.device,
+        UInt64(status.st_ino) == socket.file
+      else {
         continue
       }
       _ = unsafe unlink(socket.path)
@@ -162,18 +183,24 @@ private struct Gate {
     ends = (pair[0], pair[1])
   }
 
-  /// In the parent: lets the child go.
-  mutating func open() {
+  /// In the parent: lets the child go, and tells it whether it has a user to become.
+  mutating func open(isMapped: Bool) {
     _ = close(ends.read)
+    if isMapped {
+      var byte: UInt8 = 1
+      _ = unsafe write(ends.write, &byte, 1)
+    }
     _ = close(ends.write)
   }
 
-  /// In the child: waits for the parent.
-  mutating func wait() {
+  /// In the child: waits for the parent; whether there is a user to become.
+  mutating func wait() -> Bool {
     _ = close(ends.write)
     var byte: UInt8 = 0
-    while unsafe read(ends.read, &byte, 1) < 0 && errno == EINTR {}
+    var count = -1
+    repeat { count = unsafe read(ends.read, &byte, 1) } while count < 0 && errno == EINTR
     _ = close(ends.read)
+    return count == 1
   }
 }
 
