@@ -64,6 +64,21 @@ let sandboxTests = [
     try expect(heardAgain, "more of it by the new receiver", in: run)
     try expect(run.status == 0, "a good end", in: run)
   },
+  GuestTest("what a processor's thread has to say goes to the system log, and the guest runs on") { environment in
+    // The lab has no log daemon.
+    let daemon = try DatagramReceiver("/dev/log")
+    let script = """
+      setpci -s 00:02.0 COMMAND=0; for i in 0 1 2 3 4 5; do setpci -s 00:02.0 BASE_ADDRESS_$i=fee00000; done; setpci -s 00:02.0 COMMAND=2
+      echo up; sleep 1; echo still=up
+      """
+    let running = try Guest(options: ["-r", environment.file("root.squashfs")], script: script).start(environment)
+    let isUp = running.waitForOutput("still=up", seconds: 150)
+    let isLogged = daemon.waits(for: "rng: the guest cannot move register", seconds: 5)
+    // Without its registers the driver would wait for its device for ever.
+    let run = running.end(SIGTERM)
+    try expect(isUp && run.status == 0, "a guest that runs on", in: run)
+    try expect(isLogged, "a line in the system log", in: run)
+  },
   GuestTest("a disk works where the kernel has no io_uring") { environment in
     let disk = environment.scratchFile("disk")
     try Child.makeDisk(disk, bytes: 8 << 20)
