@@ -26,7 +26,7 @@ enum EmbeddedPolicies {
       fdatasync: 1
       # Discarded and zeroed blocks of a file, and of a block device; another size.
       fallocate: 1
-      ioctl: arg1 == BLKDISCARD || arg1 == BLKZEROOUT
+      ioctl: arg1 == BLKDISCARD
       ftruncate: 1
       # Stacks of ended threads, and program text that only the start needed.
       madvise: arg2 == MADV_DONTNEED
@@ -204,7 +204,7 @@ enum EmbeddedPolicies {
       fdatasync: 1
       # Discarded and zeroed blocks of a file, and of a block device; another size.
       fallocate: 1
-      ioctl: arg1 == BLKDISCARD || arg1 == BLKZEROOUT
+      ioctl: arg1 == BLKDISCARD
       ftruncate: 1
       # Stacks of ended threads, and program text that only the start needed.
       madvise: arg2 == MADV_DONTNEED

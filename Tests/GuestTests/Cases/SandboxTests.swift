@@ -36,12 +36,12 @@ let sandboxTests = [
     try expect(attached.status == 0 && device.hasPrefix("/dev/loop"), "a block device", in: attached)
     let script = """
       dd if=/dev/urandom of=/tmp/a bs=64k count=32 2>/dev/null
-      dd if=/tmp/a of=/dev/vda bs=64k oflag=direct 2>/dev/null && sync
-      cmp -n 2097152 /tmp/a /dev/vda && echo same=yes
-      blkdiscard -o 0 -l 1048576 /dev/vda && blkdiscard -z -o 1048576 -l 1048576 /dev/vda && echo gone=yes
-      echo 3 >/proc/sys/vm/drop_caches; echo zeroes=$(head -c 2097152 /dev/vda | tr -d '\\0' | wc -c)
+      dd if=/tmp/a of=/dev/vdb bs=64k oflag=direct 2>/dev/null && sync
+      cmp -n 2097152 /tmp/a /dev/vdb && echo same=yes
+      blkdiscard -o 0 -l 1048576 /dev/vdb && blkdiscard -z -o 1048576 -l 1048576 /dev/vdb && echo gone=yes
+      echo 3 >/proc/sys/vm/drop_caches; echo zeroes=$(head -c 2097152 /dev/vdb | tr -d '\\0' | wc -c)
       """
-    let run = try Guest(options: ["--rwdisk", device], script: script).run(environment)
+    let run = try Guest(options: ["-r", environment.file("root.squashfs"), "--rwdisk", device], script: script).run(environment)
     try expect(run.value("same") == "yes" && run.value("gone") == "yes" && run.value("zeroes") == "0", "zeroes in the end", in: run)
   },
   GuestTest("outputs that are sockets: a receiver that comes back is found again by a serial port") { environment in
@@ -79,17 +79,22 @@ let sandboxTests = [
     try expect(isUp && run.status == 0, "a guest that runs on", in: run)
     try expect(isLogged, "a line in the system log", in: run)
   },
-  GuestTest("a disk works where the kernel has no io_uring") { environment in
-    let disk = environment.scratchFile("disk")
+  GuestTest("a disk works where the kernel has no io_uring, and the file system makes no holes") { environment in
+    let folder = environment.scratchFile("ramfs")
+    unsafe _ = mkdir(folder, 0o755)
+    let mounted = try Child.run(["mount", "-t", "ramfs", "none", folder], input: "", seconds: 60, directory: environment.scratch)
+    try expect(mounted.status == 0, "a file system in memory", in: mounted)
+    let disk = folder + "/disk"
     try Child.makeDisk(disk, bytes: 8 << 20)
     let policies = environment.scratchFile("policies")
     unsafe _ = mkdir(policies, 0o755)
     defer {
       for name in Child.entries(of: policies) { unsafe _ = unlink("\(policies)/\(name)") }
       unsafe _ = rmdir(policies)
-      unsafe _ = unlink(disk)
+      unsafe _ = umount(folder)
+      unsafe _ = rmdir(folder)
     }
-    var options = ["--rwdisk", disk]
+    var options = ["-r", environment.file("root.squashfs"), "--rwdisk", disk]
     if environment.isSandboxed {
       for name in Child.entries(of: environment.policies) {
         let text = Child.read("\(environment.policies)/\(name)")
@@ -102,9 +107,9 @@ let sandboxTests = [
     }
     let script = """
       dd if=/dev/urandom of=/tmp/a bs=64k count=32 2>/dev/null
-      dd if=/tmp/a of=/dev/vda bs=64k oflag=direct 2>/dev/null && sync
-      blkdiscard -o 4194304 -l 1048576 /dev/vda; blkdiscard -z -o 5242880 -l 65536 /dev/vda
-      dd if=/dev/vda of=/tmp/b bs=64k count=32 iflag=direct 2>/dev/null
+      dd if=/tmp/a of=/dev/vdb bs=64k conv=fsync 2>/dev/null
+      blkdiscard -o 4194304 -l 1048576 /dev/vdb; blkdiscard -z -o 5242880 -l 65536 /dev/vdb
+      dd if=/dev/vdb of=/tmp/b bs=64k count=32 iflag=direct 2>/dev/null
       cmp /tmp/a /tmp/b && echo same=yes
       """
     let run = try Guest(options: options, script: script).run(environment)
