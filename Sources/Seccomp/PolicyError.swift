@@ -20,7 +20,7 @@ public enum PolicyError: Error, Equatable, Sendable, CustomStringConvertible {
     switch self {
     case .mistake(let file, let line, let problem): "\(file):\(line): \(problem)"
     case .notBuiltIn(let name): "there is no built-in seccomp policy '\(name)'; give a directory that has \(name).policy"
-    case .unreadable(let error): "\(error)"
+    case .unreadable(let error): "\(error); give a directory that has main.policy, vcpu.policy and one for each kind of device"
     case .tooLarge(let instructions):
       "the seccomp policy becomes \(instructions) instructions, and the kernel takes \(SeccompProgram.longest); "
         + "compare fewer arguments, or with fewer values"

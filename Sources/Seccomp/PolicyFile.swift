@@ -6,9 +6,14 @@ internal import Platform
 enum PolicyFile {
   /// The text of a file; what is not UTF-8 in it becomes the replacement character, which no policy has.
   ///
-  /// - Throws: `SystemError`; EFBIG for a file that is longer than any policy.
+  /// - Throws: `SystemError`; EFBIG for a file that is longer than any policy, EINVAL for one that is no regular file.
   static func read(_ path: String) throws(SystemError) -> String {
-    let file = try OwnedDescriptor.open(path, flags: O_RDONLY)
+    // Not blocking, for the sake of a named pipe, which is refused.
+    let file = try OwnedDescriptor.open(path, flags: O_RDONLY | O_NONBLOCK)
+    var status = stat()
+    guard unsafe fstat(file.number, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
+      throw SystemError("read the policy \(path), which is no regular file", code: EINVAL)
+    }
     return String(decoding: try bytes(of: file.number, upTo: PolicyLexer.longest, path: path), as: UTF8.self)
   }
 

@@ -139,6 +139,9 @@ struct LauncherProcess {
     let signal = clinux_ending_signal(status)
     switch signal {
     case -1: return "it ended with status \(clinux_exit_status(status))"
+    case SIGSYS:
+      return
+        "its policy forbids a system call that it could not name (signal \(signal)); with --seccomp-log-failures the kernel's log names it"
     case SIGILL, SIGTRAP: return "it found a mistake in itself and stopped (signal \(signal), \(unsafe String(cString: strsignal(signal))))"
     default: return "it was killed by signal \(signal) (\(unsafe String(cString: strsignal(signal))))"
     }
