@@ -77,7 +77,15 @@ import Testing
     let directory = PolicyFileTests.directory(of: .native)
     #expect(try SeccompPolicy.load("rng", directory: directory).allowedCalls == SeccompPolicy.load("rng", directory: nil).allowedCalls)
     let missing = #expect(throws: PolicyError.self) { try SeccompPolicy.load("nothing", directory: directory) }
-    #expect(missing?.description == "open \(directory)/nothing.policy: No such file or directory")
+    #expect(
+      missing?.description.hasPrefix("open \(directory)/nothing.policy: No such file or directory; give a directory that has") == true)
+    // Neither a directory nor a pipe, which would never open, is a policy.
+    let pipe = "/tmp/policy-\(UInt64.random(in: 0...UInt64.max)).policy"
+    #expect(unsafe mkfifo(pipe, 0o600) == 0)
+    defer { unsafe _ = unlink(pipe) }
+    for name in [String(pipe.dropFirst(5).dropLast(7)), "."] {
+      #expect(throws: PolicyError.self) { try SeccompPolicy.load(name, directory: "/tmp") }
+    }
     #expect(throws: PolicyError.notBuiltIn(name: "nothing")) { try SeccompPolicy.load("nothing", directory: nil) }
   }
 }
