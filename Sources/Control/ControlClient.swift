@@ -16,7 +16,7 @@ public struct ControlClient: ~Copyable {
     do throws(SystemError) { socket = try UnixSocket.connect(to: path, kind: .sequencedPacket) } catch {
       switch error.code {
       case ENOENT, ENOTDIR: throw .missing(path)
-      case ECONNREFUSED: throw .noMachine(path)
+      case ECONNREFUSED: throw Self.isSocket(path) ? .noMachine(path) : .noSocket(path)
       case EACCES, EPERM: throw .refused(path)
       case EPROTOTYPE: throw .notASocket(path)
       default: throw .system(error)
@@ -26,6 +26,11 @@ public struct ControlClient: ~Copyable {
     let size = socklen_t(MemoryLayout<timeval>.size)
     unsafe _ = setsockopt(socket.number, SOL_SOCKET, SO_RCVTIMEO, &limit, size)
     unsafe _ = setsockopt(socket.number, SOL_SOCKET, SO_SNDTIMEO, &limit, size)
+  }
+
+  private static func isSocket(_ path: String) -> Bool {
+    var status = stat()
+    return unsafe stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFSOCK
   }
 
   /// Sends a request and waits for the response.

@@ -10,6 +10,8 @@ public enum ControlError: Error, Equatable, Sendable, CustomStringConvertible {
   case notASocket(String)
   /// Nobody listens there.
   case noMachine(String)
+  /// What is there is no socket: a file, or the directory that a socket is in.
+  case noSocket(String)
   /// There is nothing at the path.
   case missing(String)
   /// The user may not use it.
@@ -32,6 +34,7 @@ public enum ControlError: Error, Equatable, Sendable, CustomStringConvertible {
     case .inUse(let path): "a running machine listens at \(path); give this one another path, or stop that one (crosvm stop \(path))"
     case .notASocket(let path): "\(path) is there and is not a socket; it is left alone: give another path"
     case .noMachine(let path): "no machine listens at \(path); it has ended"
+    case .noSocket(let path): "\(path) is no socket; give the path that the machine was started with (crosvm list)"
     case .missing(let path): "there is no socket \(path); give the path that the machine was started with (crosvm list)"
     case .refused(let path): "you may not use the socket \(path); it belongs to the user who started the machine"
     case .noAnswer(let path, let seconds) where seconds > 0: "the machine at \(path) did not answer within \(seconds) seconds"

@@ -127,7 +127,8 @@ struct ControlCommandTests {
     Mistake("run", "--bios", "spins", "-s", "spins", says: "spins is there and is not a socket"),
     Mistake("run", "--bios", "spins", "-s", "no/such.sock", says: "no/such.sock", "No such file"),
     Mistake(words: ["run", "--bios", "spins", "-s", String(repeating: "x", count: 200)], parts: ["more than 107 bytes"]),
-    Mistake("stop", "spins", says: "no machine listens at spins"),
+    Mistake("stop", "spins", says: "spins is no socket"),
+    Mistake("stop", ".", says: ". is no socket"),
   ])
   func badPlacesForASocket(mistake: Mistake) throws {
     let ending = try Crosvm.run(mistake.words, in: workplace)
