@@ -57,6 +57,6 @@ struct HostileDeviceTests {
   @Test func itsMistakesAreReported() throws {
     let ending = try attempt("trap", policies: Self.policies)
     #expect(ending.errors.contains("evil: ") && ending.errors.contains("Fatal error: a mistake in the device"), "\(ending)")
-    #expect(ending.output.hasPrefix("ended: device evil: it "), "\(ending)")
+    #expect(ending.output.hasPrefix("ended: device evil: it"), "\(ending)")
   }
 }
