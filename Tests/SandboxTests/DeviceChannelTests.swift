@@ -239,7 +239,7 @@ import Testing
   }
 
   @Test func aDeviceThatIsNotReadyInTimeIsAnError() {
-    #expect(throws: SystemErrorText.self) { try channel().waitUntilReady(milliseconds: 10) }
+    #expect(throws: DeviceRefusal.self) { try channel().waitUntilReady(milliseconds: 10) }
   }
 
   @Test func nonsenseAtFirstIsAnError() throws {

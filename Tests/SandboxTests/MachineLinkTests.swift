@@ -44,14 +44,14 @@ import Testing
     #expect(unsafe readEvent(event.number, &value))
     try vmm.send(HostAnswer.failed("no route").encoded)
     let message = InterruptMessage(address: 1, data: 2)
-    #expect(throws: HostFailure.self) { try vector.route(message) }
+    #expect(throws: DeviceRefusal.self) { try vector.route(message) }
     #expect(try nextNeed() == (.makeMessageInterrupt, 0))
     #expect(try nextNeed() == (.route(vector: 3, message), 0))
   }
 
   @Test func aVectorWithoutAnEventIsNone() throws {
     try vmm.send(HostAnswer.value(0).encoded)
-    #expect(throws: HostFailure.self) { try link.makeMessageInterrupt() }
+    #expect(throws: DeviceRefusal.self) { try link.makeMessageInterrupt() }
   }
 
   @Test(arguments: [

@@ -64,7 +64,7 @@ package final class DeviceChannel: Sendable {
       case .closed:
         state.isClosed = true
         return nil
-      case .nothing: throw SystemErrorText("it was not ready after \(milliseconds / 1000) seconds")
+      case .nothing: throw DeviceRefusal(description: "it was not ready after \(milliseconds / 1000) seconds")
       }
     }
   }
@@ -116,8 +116,9 @@ package final class DeviceChannel: Sendable {
           state.isClosed = true
           return nil
         case .packet(let packet):
-          switch try DeviceMessage(packet.bytes) {
-          case .value(_, number), .bytes(_, number), .refused(_, number): return try DeviceMessage(packet.bytes)
+          let message = try DeviceMessage(packet.bytes)
+          switch message {
+          case .value(_, number), .bytes(_, number), .refused(_, number): return message
           case .need(let need):
             try serve(need, packet.descriptors, state)
             served += 1
@@ -138,10 +139,4 @@ package final class DeviceChannel: Sendable {
     let (answer, descriptor) = state.host?(need, descriptors) ?? (.failed("the machine is not ready"), nil)
     try connection.send(answer.encoded, descriptors: descriptor.map { [$0] } ?? [], mayWait: false)
   }
-}
-
-/// A failure in words.
-struct SystemErrorText: Error, CustomStringConvertible {
-  let description: String
-  init(_ description: String) { self.description = description }
 }

@@ -13,7 +13,7 @@ public typealias DeviceBuilder =
 struct DeviceProcess {
   let specification: DeviceSpecification
   let descriptors: DeviceDescriptors
-  /// Whether the VMM's user is root.
+  /// Whether the user namespace has the user who owns nothing: where the VMM's user is root, as a rule.
   let isPrivileged: Bool
   let builder: DeviceBuilder
 

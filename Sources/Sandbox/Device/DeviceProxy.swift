@@ -197,7 +197,7 @@ public struct MachineServices: Sendable {
   }
 }
 
-/// Why a device's process did not do, or does not get, something.
+/// Why a device's process or the machine did not do what the other asked for.
 public struct DeviceRefusal: Error, Equatable, Sendable, CustomStringConvertible {
   /// In words.
   public let description: String

@@ -31,7 +31,7 @@ final class MachineLink: BARHost, DoorbellRegistrar, MessageInterruptAllocator {
     guard case .packet(let packet) = try connection.receive() else { throw SystemError("ask the machine", code: EPIPE) }
     switch try HostAnswer(packet.bytes) {
     case .value(let value): return (value, packet.descriptors)
-    case .failed(let reason): throw HostFailure(description: reason)
+    case .failed(let reason): throw DeviceRefusal(description: reason)
     }
   }
 
@@ -45,7 +45,7 @@ final class MachineLink: BARHost, DoorbellRegistrar, MessageInterruptAllocator {
 
   func makeMessageInterrupt() throws -> any MessageInterrupt {
     let (vector, descriptors) = try ask(.makeMessageInterrupt)
-    guard let event = descriptors.first?.take() else { throw HostFailure(description: "the machine sent no event") }
+    guard let event = descriptors.first?.take() else { throw DeviceRefusal(description: "the machine sent no event") }
     return Vector(number: UInt32(truncatingIfNeeded: vector), event: EventFD(event), link: self)
   }
 
@@ -62,9 +62,4 @@ final class MachineLink: BARHost, DoorbellRegistrar, MessageInterruptAllocator {
 
     func route(_ message: InterruptMessage) throws { _ = try link.ask(.route(vector: number, message)) }
   }
-}
-
-/// Why the machine did not do what a device needs.
-struct HostFailure: Error, CustomStringConvertible {
-  let description: String
 }

@@ -5,7 +5,7 @@ internal import Seccomp
 
 /// The launcher's own process: has one thread, waits for orders of the VMM, makes a process for each device, and cleans up when the VMM is gone.
 ///
-/// It must not lock anything (a child would inherit the lock), and it opens nothing.
+/// It has no lock when it makes a child, which would inherit it.
 struct LauncherProcess {
   private let connection: PacketSocket
   private let children: SignalFD
@@ -18,10 +18,10 @@ struct LauncherProcess {
 
   /// Runs the launcher and ends the process.
   static func run(_ connection: PacketSocket, builder: @escaping DeviceBuilder) -> Never {
-    // These go to all processes of a terminal or a service; what they mean is the VMM's to decide.
     // A child that ends must be heard of, whatever the VMM's own parent wanted.
     _ = signal(SIGCHLD, SIG_DFL)
     forgetEnvironment()
+    // These go to all processes of a terminal or a service; what they mean is the VMM's to decide.
     for number in [SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTTOU, SIGTTIN, SIGTSTP, SIGPIPE] { _ = signal(number, SIG_IGN) }
     // The first value that is hashed takes random bytes of the kernel; from here on all children have them.
     _ = 0.hashValue
@@ -74,12 +74,11 @@ struct LauncherProcess {
       return complain("crosvm: \(violation.sentence(of: "the VMM", policies: "main and vcpu"))\n")
     }
     guard let order = try? LauncherOrder(packet.bytes) else { return }
-    if case .settle = order { return ProgramText.release() }
-    guard !isSealed else { return }
     switch order {
-    case .launch(let specification): launch(specification, packet.descriptors)
+    case .settle: ProgramText.release()
     case .seal: isSealed = true
-    case .settle: break
+    case _ where isSealed: break
+    case .launch(let specification): launch(specification, packet.descriptors)
     case .removeAtEnd(let path, let device, let file): sockets.append((path, device, file))
     }
   }
