@@ -10,6 +10,7 @@ public struct BlockBlueprint: DeviceBlueprint {
 
   private let configuration: BlockConfiguration
   private let image: RawImage
+  private var reserved: [Handover<IOUring>]?
 
   /// Opens the image that a configuration names.
   ///
@@ -22,6 +23,9 @@ public struct BlockBlueprint: DeviceBlueprint {
 
   /// The image.
   public var descriptors: [Int32] { [image.number] }
+
+  /// One for each queue.
+  public var rings: [Int] { [Int](repeating: configuration.queueSize, count: configuration.queueCount) }
 
   /// The configuration, and what is known of the image.
   public func encode(to writer: inout ByteWriter) {
@@ -57,8 +61,11 @@ public struct BlockBlueprint: DeviceBlueprint {
     self.configuration = configuration
     image = RawImage(
       descriptor: try descriptors.nextOwned(), path: configuration.path, options: configuration.imageOptions, facts: facts)
+    reserved = try (0..<configuration.queueCount).map { _ throws(MalformedBytes) in try descriptors.nextRing() }
   }
 
   /// Makes the disk.
-  public func build(logger: Logger) throws -> any VirtioDevice { try BlockDevice(configuration, image: image, logger: logger) }
+  public func build(logger: Logger) throws -> any VirtioDevice {
+    try BlockDevice(configuration, image: image, rings: reserved, logger: logger)
+  }
 }

@@ -1,12 +1,13 @@
 public import DiskImage
 public import Logging
-internal import Platform
+public import Platform
 internal import Synchronization
 public import Virtio
 
 /// A disk of the guest (virtio 1.2, section 5.2), kept in an image of the host.
 ///
-/// Each queue has a thread of its own, which sleeps in the kernel until the driver rings or the disk answers.
+/// Each queue has a thread of its own, which sleeps in the kernel until the driver rings or the disk answers. A reset, or what else ends
+/// the work for a while, leaves it asleep.
 public final class BlockDevice: VirtioDevice {
   /// The block device's number.
   public var type: VirtioDeviceType { .block }
@@ -17,7 +18,6 @@ public final class BlockDevice: VirtioDevice {
 
   private struct State {
     var activation: VirtioActivation?
-    var workers: [BlockWorker] = []
     var isSuspended = false
     /// From a saved state, for the next activation.
     var restoredCache: Bool?
@@ -29,6 +29,7 @@ public final class BlockDevice: VirtioDevice {
   private let cache = WriteCache(isOn: true)
   private let failures = FailureCount()
   private let state = Mutex(State())
+  private let workers: [BlockWorker]
 
   /// Opens the image that a configuration names, and makes a device of it.
   ///
@@ -43,9 +44,13 @@ public final class BlockDevice: VirtioDevice {
   /// - Parameters:
   ///   - configuration: What the guest sees; its path is only a name here.
   ///   - image: The disk.
+  ///   - rings: One at rest for each queue, or nothing where the kernel has none; made here where not given.
   ///   - logger: Where the host's failures go.
   /// - Throws: `BlockConfigurationError`, or `DiskError.ragged` when the image is not a whole number of blocks.
-  public init(_ configuration: BlockConfiguration, image: any DiskImage, logger: Logger = Logger(label: "crosvm.block")) throws {
+  public init(
+    _ configuration: BlockConfiguration, image: any DiskImage, rings: [Handover<IOUring>]? = nil,
+    logger: Logger = Logger(label: "crosvm.block")
+  ) throws {
     try configuration.validate()
     guard configuration.blockSize >= image.alignment else { throw BlockDeviceError.smallBlocks(configuration.path, image.alignment) }
     guard image.size % UInt64(configuration.blockSize) == 0 else {
@@ -58,6 +63,8 @@ public final class BlockDevice: VirtioDevice {
     self.logger = logger
     queueSizes = [UInt16](repeating: UInt16(clamping: configuration.queueSize), count: configuration.queueCount)
     features = BlockDevice.features(configuration, image)
+    let rings = try rings ?? IOUring.reserve(queueSizes.map { Int($0) })
+    workers = rings.enumerated().map { BlockWorker(name: "block-\($0.offset)", ring: $0.element) }
   }
 
   private static func features(_ configuration: BlockConfiguration, _ image: any DiskImage) -> UInt64 {
@@ -75,24 +82,22 @@ public final class BlockDevice: VirtioDevice {
       // Section 5.2.6.2: without a flush command nothing may stay in a cache, at first.
       cache.isOn = state.restoredCache.take() ?? (activation.features & BlockFeatures.flush != 0)
       state.activation = activation
-      if !state.isSuspended { state.workers = try start(activation) }
+      if !state.isSuspended { try start(activation) }
     }
   }
 
-  private func start(_ activation: VirtioActivation) throws -> [BlockWorker] {
+  private func start(_ activation: VirtioActivation) throws {
     let shared = BlockService.Shared(
       image: image, id: idBytes, isReadOnly: image.isReadOnly, features: activation.features, cache: cache, logger: logger,
       failures: failures)
-    var workers: [BlockWorker] = []
     do {
-      for case let queue? in activation.queues {
-        workers.append(try BlockWorker(name: "block-\(queue.index)", queue: queue, memory: activation.memory, shared: shared))
+      for (worker, queue) in zip(workers, activation.queues) {
+        if let queue { try worker.begin(queue: queue, memory: activation.memory, shared: shared) }
       }
     } catch {
-      end(workers, .abandon)
+      end(.abandon)
       throw error
     }
-    return workers
   }
 
   /// The serial number, filled up with zeroes to its 20 bytes (section 5.2.6).
@@ -103,16 +108,12 @@ public final class BlockDevice: VirtioDevice {
 
   /// Ends all threads, after waiting for what the disk is doing; the driver gets no more answers.
   public func reset() {
-    let workers = state.withLock { state in
-      state.activation = nil
-      defer { state.workers = [] }
-      return state.workers
-    }
-    end(workers, .abandon)
+    state.withLock { $0.activation = nil }
+    end(.abandon)
     cache.isOn = true
   }
 
-  private func end(_ workers: [BlockWorker], _ command: WorkerCommand.Command) {
+  private func end(_ command: WorkerCommand.Command) {
     for worker in workers { worker.end(command) }
     for worker in workers { worker.join() }
   }
@@ -128,12 +129,8 @@ public final class BlockDevice: VirtioDevice {
 
   /// Answers the requests under way and ends the threads; `resume` starts new ones.
   public func suspend() {
-    let workers = state.withLock { state in
-      state.isSuspended = true
-      defer { state.workers = [] }
-      return state.workers
-    }
-    end(workers, .drain)
+    state.withLock { $0.isSuspended = true }
+    end(.drain)
   }
 
   /// Serves the queues again, whatever came meanwhile first.
@@ -142,7 +139,7 @@ public final class BlockDevice: VirtioDevice {
       guard state.isSuspended else { return }
       state.isSuspended = false
       guard let activation = state.activation else { return }
-      do { state.workers = try start(activation) } catch {
+      do { try start(activation) } catch {
         logger.error("disk cannot go on: \(error)")
         activation.interrupt.deviceNeedsReset("block: the host failed: \(error)")
       }

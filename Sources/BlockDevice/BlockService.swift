@@ -41,6 +41,8 @@ final class BlockService {
   private let channel: any DiskChannel
   private let shared: Shared
   private let command: WorkerCommand
+  private let lender: Handover<IOUring>
+  private let ring: IOUring?
   private var chains: [DescriptorChain]
   private var slots: [Slot]
   private var free: [Int]
@@ -49,7 +51,8 @@ final class BlockService {
   /// What was given back since the driver was last told.
   private var hold = InterruptHold()
 
-  init(queue: VirtQueue, memory: GuestMemory, shared: Shared, command: WorkerCommand) throws {
+  /// - Parameter lender: Lends the ring, until the service has run, or was not made.
+  init(queue: VirtQueue, memory: GuestMemory, shared: Shared, command: WorkerCommand, lender: Handover<IOUring>) throws {
     let depth = Int(queue.size)
     self.queue = queue
     self.shared = shared
@@ -58,7 +61,12 @@ final class BlockService {
     slots = [Slot](repeating: Slot(), count: depth)
     // The lowest is taken first: few requests touch little memory.
     free = Array((0..<depth).reversed())
-    channel = try shared.image.makeChannel(depth: depth, buffers: memory)
+    self.lender = lender
+    ring = lender.take()
+    do { channel = try shared.image.makeChannel(depth: depth, buffers: memory, ring: ring) } catch {
+      BlockService.give(ring, back: lender)
+      throw error
+    }
     try channel.watch(queue.doorbell.number)
     try channel.watch(command.event.number)
   }
@@ -73,6 +81,15 @@ final class BlockService {
       queue.fail("the host failed: \(error)")
     }
     channel.end()
+    BlockService.give(ring, back: lender)
+  }
+
+  /// Gives a ring back, unless requests are in flight in it.
+  private static func give(_ ring: IOUring?, back lender: Handover<IOUring>) {
+    guard let ring, ring.isAtRest else { return }
+    // The channel that used it has ended, and so does this service.
+    nonisolated(unsafe) let given = ring
+    unsafe lender.give(given)
   }
 
   /// Goes round once: answers what has ended, begins what is there, interrupts, sleeps.

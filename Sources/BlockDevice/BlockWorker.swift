@@ -39,36 +39,77 @@ final class WriteCache: Sendable {
   }
 }
 
-/// The thread of one queue.
-struct BlockWorker: Sendable {
-  private let thread: PThread
-  private let command: WorkerCommand
+/// The thread of one queue, and its ring. Both are there for as long as the device, whatever the driver does: a ring serves the thread
+/// that first used it and no other, and no more rings are made once the guest runs.
+final class BlockWorker: Sendable {
+  /// What the thread and its owner both know.
+  private final class Post: Sendable {
+    let ring: Handover<IOUring>
+    let service = Handover<BlockService>(nil)
+    /// Signalled when there is a service to run; without one, the thread ends.
+    let begin = Semaphore()
+    /// Signalled when the service has ended.
+    let done = Semaphore()
 
-  /// Carries a value to a thread that starts.
-  private final class Handover: Sendable {
-    private let service: Mutex<BlockService?>
-    init(_ service: sending BlockService) { self.service = Mutex(service) }
-    func take() -> sending BlockService? {
-      service.withLock { service in
-        let taken = service
-        service = nil
-        return taken
+    init(_ ring: Handover<IOUring>) { self.ring = ring }
+
+    /// What the thread does.
+    func serve() {
+      while true {
+        begin.wait()
+        guard let service = service.take() else { return }
+        service.run()
+        done.signal()
       }
     }
   }
 
-  /// Starts to serve a queue.
-  ///
-  /// - Throws: `DiskError` or `SystemError` when the host refuses what the thread needs; nothing was begun then.
-  init(name: String, queue: VirtQueue, memory: GuestMemory, shared: BlockService.Shared) throws {
-    command = try WorkerCommand()
-    let handover = Handover(try BlockService(queue: queue, memory: memory, shared: shared, command: command))
-    thread = try PThread(name: name) { handover.take()?.run() }
+  private struct State {
+    var thread: PThread?
+    /// What the service that runs looks at.
+    var command: WorkerCommand?
   }
 
-  /// Tells the thread to end; `join` waits for that.
-  func end(_ command: WorkerCommand.Command) { self.command.give(command) }
+  private let name: String
+  private let post: Post
+  private let state = Mutex(State())
 
-  /// Waits until the thread has ended and the disk touches no memory any more.
-  func join() { thread.join() }
+  /// Makes a worker without a thread; the first service gets one.
+  ///
+  /// - Parameters:
+  ///   - name: The thread's name.
+  ///   - ring: A ring at rest, or nothing. One that an earlier service leaves with requests in flight is not used again; plain system
+  ///     calls take its place.
+  init(name: String, ring: Handover<IOUring>) {
+    self.name = name
+    post = Post(ring)
+  }
+
+  deinit {
+    join()
+    post.begin.signal()
+    state.withLock { $0.thread }?.join()
+  }
+
+  /// Serves a queue until `end` and `join`.
+  ///
+  /// - Throws: `DiskError` or `SystemError` when the host refuses what that needs; nothing was begun then.
+  func begin(queue: VirtQueue, memory: GuestMemory, shared: BlockService.Shared) throws {
+    let command = try WorkerCommand()
+    let post = post
+    try state.withLock { state in
+      if state.thread == nil { state.thread = try PThread(name: name) { post.serve() } }
+      post.service.give(try BlockService(queue: queue, memory: memory, shared: shared, command: command, lender: post.ring))
+      state.command = command
+    }
+    post.begin.signal()
+  }
+
+  /// Tells the service to end; `join` waits for that.
+  func end(_ command: WorkerCommand.Command) { state.withLock { $0.command }?.give(command) }
+
+  /// Waits until the service has ended and the disk touches no memory any more.
+  func join() {
+    if state.withLock({ $0.command.take() }) != nil { post.done.wait() }
+  }
 }

@@ -1,3 +1,5 @@
+public import Platform
+
 /// A disk that is kept in a file or device of the host: a numbered sequence of bytes, whatever the format behind it.
 public protocol DiskImage: AnyObject, Sendable {
   /// The number of bytes that the disk holds now, a multiple of 512.
@@ -23,7 +25,9 @@ public protocol DiskImage: AnyObject, Sendable {
   /// - Parameters:
   ///   - depth: The number of slots: operations that may be under way at a time.
   ///   - buffers: The owner of all memory that `addBuffer` will be given, kept until the last operation has ended.
-  func makeChannel(depth: Int, buffers: (any AnyObject & Sendable)?) throws(DiskError) -> any DiskChannel
+  ///   - ring: A ring at rest, made for `depth` requests or more, which is the caller's again once the channel was ended; without one
+  ///     the channel makes plain system calls.
+  func makeChannel(depth: Int, buffers: (any AnyObject & Sendable)?, ring: IOUring?) throws(DiskError) -> any DiskChannel
 }
 
 /// What is done to a disk.

@@ -130,12 +130,10 @@ public final class RawImage: DiskImage, Sendable {
     self.bytes.store(bytes, ordering: .releasing)
   }
 
-  /// Makes a way to the image for one thread: through io_uring where the kernel allows it, else by plain system calls.
-  public func makeChannel(depth: Int, buffers: (any AnyObject & Sendable)?) throws(DiskError) -> any DiskChannel {
-    do { return try RingChannel(image: self, depth: depth, buffers: buffers) } catch {
-      guard case .system(let reason) = error, [ENOSYS, EPERM, EACCES, EINVAL].contains(reason.code) else { throw error }
-      return try InlineChannel(disk: self, depth: depth, buffers: buffers)
-    }
+  /// Makes a way to the image for one thread: through a ring, or by plain system calls.
+  public func makeChannel(depth: Int, buffers: (any AnyObject & Sendable)?, ring: IOUring?) throws(DiskError) -> any DiskChannel {
+    guard let ring else { return try InlineChannel(disk: self, depth: depth, buffers: buffers) }
+    return try RingChannel(image: self, depth: depth, buffers: buffers, ring: ring)
   }
 }
 

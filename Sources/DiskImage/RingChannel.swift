@@ -9,6 +9,7 @@ internal import Platform
 final class RingChannel: DiskChannel {
   let image: RawImage
   let ring: IOUring
+  private let buffers: (any AnyObject & Sendable)?
   var table: TransferTable
   var ended: ReadyList
   private var watched: [Int32] = []
@@ -30,13 +31,12 @@ final class RingChannel: DiskChannel {
   /// Up to here a copy to the page cache takes less time than waking a helper thread.
   private static let smallWrite: UInt64 = 64 << 10
 
-  init(image: RawImage, depth: Int, buffers: (any AnyObject & Sendable)?) throws(DiskError) {
+  init(image: RawImage, depth: Int, buffers: (any AnyObject & Sendable)?, ring: IOUring) throws(DiskError) {
     self.image = image
+    self.buffers = buffers
+    self.ring = ring
     table = try TransferTable(depth: depth)
     ended = ReadyList(depth: depth)
-    do {
-      ring = try IOUring(depth: depth + 8, buffers: buffers)
-    } catch { throw .system(error) }
   }
 
   var bufferLimit: Int { TransferTable.bufferLimit }
@@ -45,7 +45,7 @@ final class RingChannel: DiskChannel {
 
   func start() throws(DiskError) {
     do {
-      try ring.start()
+      try ring.start(buffers: buffers)
       for index in watched.indices { try arm(index) }
     } catch { throw .system(error) }
   }

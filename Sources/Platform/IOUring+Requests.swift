@@ -2,6 +2,12 @@ public import CLinux
 internal import Glibc
 
 extension IOUring {
+  /// What the requests below ask of the kernel.
+  static let operations = [
+    IORING_OP_READ, IORING_OP_READV, IORING_OP_WRITE, IORING_OP_WRITEV, IORING_OP_FSYNC, IORING_OP_FALLOCATE, IORING_OP_POLL_ADD,
+    IORING_OP_ASYNC_CANCEL,
+  ]
+
   private func entry(_ operation: io_uring_op, _ descriptor: Int32, token: UInt64) -> io_uring_sqe {
     var entry = io_uring_sqe()
     entry.opcode = UInt8(truncatingIfNeeded: operation.rawValue)

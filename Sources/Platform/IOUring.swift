@@ -4,10 +4,11 @@ internal import Glibc
 /// A submission and a completion queue shared with the kernel (io_uring(7)), owned by one thread.
 ///
 /// Requests are queued by the methods of `IOUring+Requests.swift`, handed over by `submit`, and end in exactly one `Completion` each
-/// (several for a poll that stays armed). The ring counts them. The memory that requests point to belongs to `buffers`: the ring keeps
-/// that object until the kernel has finished with the last request, whatever happens to the ring.
+/// (several for a poll that stays armed). The ring counts them. The memory that requests point to belongs to the owner that `start` is given:
+/// the ring keeps that object until the kernel has finished with the last request, whatever happens to the ring.
 ///
-/// After `start` the ring must be used by the thread that called it, and by no other.
+/// After its first `start` the ring must be used by the thread that called it, and by no other. It takes no requests but those that
+/// `IOUring+Requests.swift` makes, whoever writes to its memory: the kernel is told so when the ring is made (Linux 5.10).
 @safe public final class IOUring {
   /// How the kernel runs the ends of requests.
   public enum Mode: Sendable, CaseIterable {
@@ -43,7 +44,7 @@ internal import Glibc
   private let descriptor: OwnedDescriptor
   private let rings: MemoryMapping
   private let entryMemory: MemoryMapping
-  private let buffers: (any AnyObject & Sendable)?
+  private var buffers: (any AnyObject & Sendable)?
 
   private let submissionHead: UnsafeMutablePointer<UInt32>
   private let submissionTail: UnsafeMutablePointer<UInt32>
@@ -62,7 +63,9 @@ internal import Glibc
   private var seenTail: UInt32 = 0
   private var enterDescriptor: Int32
   private var enterFlags: UInt32 = 0
-  private var started = false
+  private var isEnabled = false
+  /// Whether nothing is in flight, and the ring can be started: first of all, and again after `endAll`.
+  public private(set) var isAtRest = true
   /// The tokens of the polls ever queued: those that go on until cancelled.
   var polls: [UInt64] = []
 
@@ -73,16 +76,14 @@ internal import Glibc
   ///
   /// - Parameters:
   ///   - depth: How many requests may be in flight at a time, 1 to 16384; exceeding it costs time, not correctness.
-  ///   - buffers: The owner of all memory that requests will point to, kept until none is in flight.
   ///   - modes: The modes to try, best first.
   /// - Throws: `ENOSYS`, `EPERM` where the kernel has no io_uring or forbids it; `ENOMEM`.
-  public init(depth: Int, buffers: (any AnyObject & Sendable)?, modes: [Mode] = Mode.allCases) throws(SystemError) {
+  public init(depth: Int, modes: [Mode] = Mode.allCases) throws(SystemError) {
     let submissions = UInt32(min(max(depth, 8), 64))
     let (number, parameters, mode) = try IOUring.setUp(submissions: submissions, depth: UInt32(min(max(depth, 8), 16384)), modes: modes)
     descriptor = OwnedDescriptor(owning: number)
     enterDescriptor = number
     self.mode = mode
-    self.buffers = buffers
     guard parameters.features & IORING_FEAT_SINGLE_MMAP != 0, parameters.features & IORING_FEAT_NODROP != 0 else {
       throw SystemError("set up io_uring", code: ENOSYS)
     }
@@ -106,6 +107,26 @@ internal import Glibc
     // Entry n is always described by slot n, so the indirection is written once.
     let array = unsafe (base + Int(parameters.sq_off.array)).assumingMemoryBound(to: UInt32.self)
     for index in 0..<Int(parameters.sq_entries) { unsafe array[index] = UInt32(index) }
+    try restrict()
+  }
+
+  /// Makes the kernel refuse, from `start` on, all but what this ring is used for (IORING_REGISTER_RESTRICTIONS).
+  private func restrict() throws(SystemError) {
+    var restrictions = IOUring.operations.map { operation in
+      var restriction = io_uring_restriction()
+      restriction.opcode = UInt16(IORING_RESTRICTION_SQE_OP)
+      restriction.sqe_op = UInt8(truncatingIfNeeded: operation.rawValue)
+      return restriction
+    }
+    var registration = io_uring_restriction()
+    registration.opcode = UInt16(IORING_RESTRICTION_REGISTER_OP)
+    registration.register_op = UInt8(truncatingIfNeeded: IORING_REGISTER_RING_FDS)
+    restrictions.append(registration)
+    let number = descriptor.number
+    try retrying("restrict io_uring") {
+      unsafe Int(
+        clinux_io_uring_register(number, UInt32(IORING_REGISTER_RESTRICTIONS), restrictions, UInt32(restrictions.count)))
+    }
   }
 
   /// Where the kernel maps submission entries (IORING_OFF_SQES).
@@ -136,11 +157,22 @@ internal import Glibc
   }
 
   /// Begins the ring's work; the calling thread owns the ring from now on.
-  public func start() throws(SystemError) {
+  ///
+  /// - Parameter buffers: The owner of all memory that requests will point to, kept until none is in flight.
+  /// - Throws: `EEXIST` when another thread started the ring first; `EBUSY` when it is not at rest.
+  public func start(buffers: (any AnyObject & Sendable)?) throws(SystemError) {
+    guard isAtRest else { throw SystemError("start io_uring", code: EBUSY) }
+    if !isEnabled { try enable() }
+    self.buffers = buffers
+    isAtRest = false
+  }
+
+  private func enable() throws(SystemError) {
     let number = descriptor.number
     try retrying("start io_uring") { Int(clinux_io_uring_register(number, UInt32(IORING_REGISTER_ENABLE_RINGS), nil, 0)) }
-    started = true
-    // A registered ring saves the kernel two atomic operations each time it is entered (Linux 5.18); a refusal is not an error.
+    isEnabled = true
+    // A registered ring saves the kernel two atomic operations each time it is entered (Linux 5.18); a refusal is not an error. The
+    // thread's hold on the ring lasts until the thread ends.
     // Files are not registered, though that would save as much on each request: the kernel drops them, and with them the locks on
     // them, only some time after the ring was closed.
     var update = io_uring_rsrc_update()
@@ -200,13 +232,12 @@ internal import Glibc
     return Completion(token: entry.user_data, result: entry.res, continues: continues)
   }
 
-  /// Cancels what can be cancelled and waits for the rest; completions are lost. The ring is of no use afterwards.
+  /// Cancels what can be cancelled and waits for the rest; completions are lost. The ring may then be started again.
   ///
-  /// - Returns: Whether nothing is in flight any more.
+  /// - Returns: Whether nothing is in flight any more; where not, the ring is of no use, and keeps the buffers.
   @discardableResult
   public func endAll() -> Bool {
-    // Requests that were queued but never submitted are unknown to the kernel.
-    guard started else { return true }
+    if isAtRest { return true }
     while next() != nil {}
     do {
       // Where the kernel cannot cancel everything at once (before 5.19), polls are cancelled one by one; requests on files end by
@@ -220,17 +251,27 @@ internal import Glibc
         while next() != nil {}
       }
     } catch { return false }
-    unregister()
+    polls.removeAll(keepingCapacity: true)
+    buffers = nil
+    isAtRest = true
     return true
   }
+}
 
-  /// Gives the thread's hold on the ring back, which would outlive the descriptor.
-  private func unregister() {
-    guard enterFlags & IORING_ENTER_REGISTERED_RING != 0 else { return }
-    var update = io_uring_rsrc_update()
-    update.offset = UInt32(bitPattern: enterDescriptor)
-    _ = unsafe clinux_io_uring_register(descriptor.number, UInt32(IORING_UNREGISTER_RING_FDS), &update, 1)
-    enterDescriptor = descriptor.number
-    enterFlags = 0
+extension IOUring {
+  /// Makes rings for threads to take: before a process is confined, because a filter that lets it make rings lets it do by them what it
+  /// forbids.
+  ///
+  /// - Parameter depths: How many requests each may have in flight.
+  /// - Returns: As many; with nothing inside where the kernel has no io_uring, is too old to restrict it, or forbids it.
+  public static func reserve(_ depths: [Int]) throws(SystemError) -> [Handover<IOUring>] {
+    var rings: [Handover<IOUring>] = []
+    for depth in depths {
+      do { rings.append(Handover(try IOUring(depth: depth))) } catch {
+        guard [ENOSYS, EPERM, EACCES, EINVAL].contains(error.code) else { throw error }
+        rings.append(Handover(nil))
+      }
+    }
+    return rings
   }
 }

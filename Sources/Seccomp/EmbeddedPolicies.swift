@@ -17,10 +17,10 @@ enum EmbeddedPolicies {
       # The disk device: an image file or a block device, which arrives open.
       @include ./common_device.policy
 
-      # Requests go to the kernel in rings, or one by one where it has none.
+      # Requests go to the kernel in rings, or one by one where it has none. The rings were made before, and take nothing but what is allowed
+      # here, too: reads, writes, flushes, allocation, and waits for events.
       io_uring_enter: 1
-      io_uring_register: 1
-      io_uring_setup: 1
+      io_uring_register: arg1 == IORING_REGISTER_ENABLE_RINGS || arg1 == IORING_REGISTER_RING_FDS
       preadv: 1
       pwritev2: 1
       fdatasync: 1
@@ -195,10 +195,10 @@ enum EmbeddedPolicies {
       # The disk device: an image file or a block device, which arrives open.
       @include ./common_device.policy
 
-      # Requests go to the kernel in rings, or one by one where it has none.
+      # Requests go to the kernel in rings, or one by one where it has none. The rings were made before, and take nothing but what is allowed
+      # here, too: reads, writes, flushes, allocation, and waits for events.
       io_uring_enter: 1
-      io_uring_register: 1
-      io_uring_setup: 1
+      io_uring_register: arg1 == IORING_REGISTER_ENABLE_RINGS || arg1 == IORING_REGISTER_RING_FDS
       preadv: 1
       pwritev2: 1
       fdatasync: 1

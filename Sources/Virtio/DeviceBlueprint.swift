@@ -11,6 +11,9 @@ public protocol DeviceBlueprint: Sendable {
   /// The descriptors that the device gets, lent; they are given back to `init` in this order.
   var descriptors: [Int32] { get }
 
+  /// How many requests each ring (io_uring) that the device uses may have in flight; the rings are given back to `init` in this order.
+  var rings: [Int] { get }
+
   /// Writes everything else.
   func encode(to writer: inout ByteWriter)
 
@@ -23,12 +26,27 @@ public protocol DeviceBlueprint: Sendable {
   func build(logger: Logger) throws -> any VirtioDevice
 }
 
-/// Descriptors that came with a blueprint, to be taken one after the other.
+extension DeviceBlueprint {
+  /// None.
+  public var rings: [Int] { [] }
+}
+
+/// Descriptors and rings that came with a blueprint, to be taken one after the other.
 public final class DescriptorList {
   private var rest: ArraySlice<DescriptorBox>
+  private var rings: ArraySlice<Handover<IOUring>>
 
-  /// Begins with the first.
-  public init(_ descriptors: [DescriptorBox]) { rest = descriptors[...] }
+  /// Begins with the first of each.
+  public init(_ descriptors: [DescriptorBox], rings: [Handover<IOUring>] = []) {
+    rest = descriptors[...]
+    self.rings = rings[...]
+  }
+
+  /// Takes the next ring, which may be none: see `IOUring.reserve`.
+  public func nextRing() throws(MalformedBytes) -> Handover<IOUring> {
+    guard let next = rings.popFirst() else { throw MalformedBytes("a ring is missing") }
+    return next
+  }
 
   /// Takes the next one.
   public func next() throws(MalformedBytes) -> DescriptorBox {

@@ -30,7 +30,9 @@ final class ScriptedDisk: DiskImage {
 
   func resize(to bytes: UInt64) throws(DiskError) { throw .cannotResize("script", "it is written") }
 
-  func makeChannel(depth: Int, buffers: (any AnyObject & Sendable)?) throws(DiskError) -> any DiskChannel { ScriptedChannel(self) }
+  func makeChannel(depth: Int, buffers: (any AnyObject & Sendable)?, ring: IOUring?) throws(DiskError) -> any DiskChannel {
+    ScriptedChannel(self)
+  }
 }
 
 private final class ScriptedChannel: DiskChannel {

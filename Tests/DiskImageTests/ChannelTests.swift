@@ -133,7 +133,8 @@ import Testing
     options.isDirect = way == .direct
     let image = try RawImage(path: try scratch.file(size: 8192), options: options)
     let channel: any DiskChannel =
-      way == .inline ? try InlineChannel(disk: image, depth: 4, buffers: nil) : try image.makeChannel(depth: 4, buffers: nil)
+      way == .inline
+      ? try InlineChannel(disk: image, depth: 4, buffers: nil) : try image.makeChannel(depth: 4, buffers: nil, ring: try? IOUring(depth: 4))
     let events = [try EventFD(), try EventFD()]
     for event in events { try channel.watch(event.number) }
     try channel.start()
@@ -178,7 +179,9 @@ import Testing
     #expect(ftruncate(file.number, 1 << 20) == 0)
     let image = try RawImage(path: "\(directory)/disk")
     let buffer = try TestBuffer(1 << 20)
-    for channel in [try image.makeChannel(depth: 2, buffers: nil), try InlineChannel(disk: image, depth: 2, buffers: nil)] {
+    for channel in [
+      try image.makeChannel(depth: 2, buffers: nil, ring: try? IOUring(depth: 2)), try InlineChannel(disk: image, depth: 2, buffers: nil),
+    ] {
       try channel.start()
       #expect(try channel.run(.write, count: 1 << 20, buffer: buffer) == ENOSPC)
       #expect(try channel.run(.writeZeroes(mayDiscard: false), count: 1 << 20) == ENOSPC)

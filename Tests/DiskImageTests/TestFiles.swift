@@ -98,7 +98,9 @@ enum Way: CaseIterable, CustomTestStringConvertible {
     options.isLocked = false
     let image = try RawImage(path: path, options: options)
     let channel: any DiskChannel =
-      self == .inline ? try InlineChannel(disk: image, depth: depth, buffers: nil) : try image.makeChannel(depth: depth, buffers: nil)
+      self == .inline
+      ? try InlineChannel(disk: image, depth: depth, buffers: nil)
+      : try image.makeChannel(depth: depth, buffers: nil, ring: try? IOUring(depth: depth))
     try channel.start()
     return channel
   }

@@ -16,6 +16,7 @@ enum Attempt: String, CaseIterable {
   case unshare
   case inject
   case code
+  case ring
   case silence
   case trap
 
@@ -42,6 +43,8 @@ enum Attempt: String, CaseIterable {
     case .inject: outcome(clinux_system_call(Int(SYS_ioctl), 1, 0x5412, 0, 0))
     case .code:
       outcome(clinux_system_call(Int(SYS_mmap), 0, 4096, Int(PROT_READ | PROT_WRITE | PROT_EXEC), Int(MAP_PRIVATE | MAP_ANONYMOUS)))
+    // Io_uring would make the calls that the filter forbids.
+    case .ring: outcome(clinux_system_call(Int(SYS_io_uring_setup), 8, 0, 0, 0))
     // Takes the handler away that reports what is forbidden.
     case .silence: silence()
     case .trap: trap()

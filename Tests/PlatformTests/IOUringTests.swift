@@ -1,10 +1,11 @@
 import CLinux
 import Glibc
-import Platform
 import Testing
 
+@testable import Platform
+
 /// Whether this host lets programs use io_uring; some containers do not.
-private let hasIOUring = (try? IOUring(depth: 8, buffers: nil)) != nil
+private let hasIOUring = (try? IOUring(depth: 8)) != nil
 
 @Suite(.enabled(if: hasIOUring)) struct IOUringTests {
   /// A file of 64 KiB with a known content.
@@ -24,10 +25,10 @@ private let hasIOUring = (try? IOUring(depth: 8, buffers: nil)) != nil
 
   @Test("Every mode that the kernel offers reads and writes", arguments: IOUring.Mode.allCases)
   func transfers(mode: IOUring.Mode) throws {
-    guard let ring = try? IOUring(depth: 8, buffers: nil, modes: [mode]) else { return }
+    guard let ring = try? IOUring(depth: 8, modes: [mode]) else { return }
     #expect(ring.mode == mode)
     let file = try file()
-    try ring.start()
+    try ring.start(buffers: nil)
     let memory = try MemoryMapping.anonymous(count: 8192)
     var vectors = unsafe [iovec(iov_base: memory.base, iov_len: 100), iovec(iov_base: memory.base + 100, iov_len: 924)]
     for _ in 0..<2 {
@@ -48,8 +49,8 @@ private let hasIOUring = (try? IOUring(depth: 8, buffers: nil)) != nil
 
   @Test("More requests than the queue holds all complete", arguments: IOUring.Mode.allCases)
   func moreThanFits(mode: IOUring.Mode) throws {
-    guard let ring = try? IOUring(depth: 300, buffers: nil, modes: [mode]) else { return }
-    try ring.start()
+    guard let ring = try? IOUring(depth: 300, modes: [mode]) else { return }
+    try ring.start(buffers: nil)
     let file = try file()
     let memory = try MemoryMapping.anonymous(count: 4096)
     var vector = unsafe iovec(iov_base: memory.base, iov_len: 512)
@@ -62,15 +63,15 @@ private let hasIOUring = (try? IOUring(depth: 8, buffers: nil)) != nil
   }
 
   @Test("A closed descriptor is an error of the request, not of the ring") func closedDescriptor() throws {
-    let ring = try IOUring(depth: 8, buffers: nil)
-    try ring.start()
+    let ring = try IOUring(depth: 8)
+    try ring.start(buffers: nil)
     try ring.synchronizeData(-1, token: 1)
     #expect(try wait(ring).result == -EBADF)
   }
 
   @Test("A poll goes on until it is cancelled") func pollAndCancel() throws {
-    let ring = try IOUring(depth: 8, buffers: nil)
-    try ring.start()
+    let ring = try IOUring(depth: 8)
+    try ring.start(buffers: nil)
     let event = try EventFD()
     try ring.pollReadable(event.number, token: 9)
     for _ in 0..<5 {
@@ -97,8 +98,8 @@ private let hasIOUring = (try? IOUring(depth: 8, buffers: nil)) != nil
     do {
       let owner = try Owner()
       remembered = owner
-      let ring = try IOUring(depth: 8, buffers: owner)
-      try ring.start()
+      let ring = try IOUring(depth: 8)
+      try ring.start(buffers: owner)
       var vector = unsafe iovec(iov_base: owner.memory.base, iov_len: 16)
       // A read that nobody will ever answer.
       try unsafe ring.transfer(isWrite: false, file: reading.number, vectors: &vector, count: 1, offset: 0, token: 1)
@@ -110,5 +111,33 @@ private let hasIOUring = (try? IOUring(depth: 8, buffers: nil)) != nil
     }
     #expect(remembered == nil)
     _ = writing.number
+  }
+
+  @Test("A ring takes nothing but what it was made for") func restrictions() throws {
+    let ring = try IOUring(depth: 8)
+    try ring.start(buffers: nil)
+    // A request of the kernel's that this program never makes: a socket (IORING_OP_SOCKET).
+    var request = io_uring_sqe()
+    request.opcode = UInt8(truncatingIfNeeded: IORING_OP_SOCKET.rawValue)
+    request.fd = AF_UNIX
+    request.off = UInt64(SOCK_STREAM.rawValue)
+    request.user_data = 3
+    try ring.queue(request)
+    let completion = try wait(ring)
+    #expect(completion.token == 3 && completion.result == -EACCES)
+  }
+
+  @Test("A ring that was ended serves its thread again") func startedAgain() throws {
+    let ring = try IOUring(depth: 8, modes: [.deferred])
+    let event = try EventFD()
+    for _ in 0..<100 {
+      try ring.start(buffers: nil)
+      #expect(!ring.isAtRest)
+      #expect(throws: SystemError.self) { try ring.start(buffers: nil) }
+      try ring.pollReadable(event.number, token: 1)
+      try ring.submit()
+      #expect(ring.endAll())
+      #expect(ring.isAtRest && ring.next() == nil)
+    }
   }
 }

@@ -24,7 +24,9 @@ import Virtio
     -> Blueprint
   {
     var reader = ByteReader(bytes)
-    let blueprint = try Blueprint(from: &reader, descriptors: DescriptorList(descriptors))
+    // As many rings as the largest disk has queues; the kernel may have none.
+    let rings = (0..<16).map { _ in Handover<IOUring>(nil) }
+    let blueprint = try Blueprint(from: &reader, descriptors: DescriptorList(descriptors, rings: rings))
     try reader.finish()
     return blueprint
   }

@@ -23,8 +23,8 @@ struct DeviceProcess {
     do {
       let kept = try keepOnlyOurs()
       current = kept
-      try lockIn(kept)
-      let server = DeviceServer.Start(specification: specification, descriptors: kept, builder: builder)
+      let rings = try lockIn(kept)
+      let server = DeviceServer.Start(specification: specification, descriptors: kept, rings: rings, builder: builder)
       // On a thread of its own: the C library has a wrong idea of this one, which was not made by fork(2).
       let thread = try PThread(name: specification.name, stackSize: 1 << 20) { server.run() }
       thread.join()
@@ -58,7 +58,10 @@ struct DeviceProcess {
     do { return try DeviceDescriptors(kept) } catch { throw SystemError("keep the device's descriptors", code: EBADF) }
   }
 
-  private func lockIn(_ kept: DeviceDescriptors) throws {
+  /// Gives up everything that the device does not need.
+  ///
+  /// - Returns: The rings, the last that the process makes.
+  private func lockIn(_ kept: DeviceDescriptors) throws -> [Handover<IOUring>] {
     do throws(SystemError) {
       _ = unsafe sethostname(specification.name, specification.name.utf8.count)
       try EmptyRoot.enter()
@@ -75,7 +78,9 @@ struct DeviceProcess {
       _ = clinux_prctl(PR_SET_DUMPABLE, 0)
     } catch { throw JailError.step(error) }
     _ = clinux_report_violations(kept.events.number, DeviceEvent.violationKind)
+    let rings = try IOUring.reserve(specification.rings)
     try SeccompProgram(bytes: specification.program).install()
+    return rings
   }
 }
 

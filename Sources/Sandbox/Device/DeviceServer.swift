@@ -13,6 +13,7 @@ final class DeviceServer: Sendable {
   struct Start: Sendable {
     let specification: DeviceSpecification
     let descriptors: DeviceDescriptors
+    let rings: [Handover<IOUring>]
     let builder: DeviceBuilder
 
     /// Builds the device, serves it, and ends the process.
@@ -42,7 +43,7 @@ final class DeviceServer: Sendable {
     let file = MemoryFile(descriptors.memory.takeOrNothing(), size: Int(clamping: size))
     let memory = try GuestMemory(file: file, regions: specification.regions)
     var reader = ByteReader(specification.blueprint)
-    let model = try start.builder(specification.kind, &reader, DescriptorList(descriptors.device), logger)
+    let model = try start.builder(specification.kind, &reader, DescriptorList(descriptors.device, rings: start.rings), logger)
     try reader.finish()
     let line = LevelInterrupt(
       trigger: EventFD(descriptors.line.trigger.takeOrNothing()), resample: EventFD(descriptors.line.resample.takeOrNothing()))

@@ -16,6 +16,8 @@ struct DeviceSpecification {
   var level: Logger.Level
   /// Where the guest's memory is, in the order of its file.
   var regions: [(base: GuestAddress, size: UInt64)]
+  /// How many requests each of its rings may have in flight.
+  var rings: [Int]
   /// The system calls that it may use, as a program for the kernel.
   var program: [UInt8]
   /// What the blueprint wrote.
@@ -32,13 +34,15 @@ struct DeviceSpecification {
       writer.put(region.base.rawValue)
       writer.put(region.size)
     }
+    writer.put(UInt8(clamping: rings.count))
+    for depth in rings { writer.put(UInt16(clamping: depth)) }
     writer.put(program)
     writer.put(blueprint)
   }
 
   init(
     name: String, kind: String, offersPackedRing: Bool, hasLine: Bool, level: Logger.Level, regions: [(base: GuestAddress, size: UInt64)],
-    program: [UInt8], blueprint: [UInt8]
+    rings: [Int], program: [UInt8], blueprint: [UInt8]
   ) {
     self.name = name
     self.kind = kind
@@ -46,6 +50,7 @@ struct DeviceSpecification {
     self.hasLine = hasLine
     self.level = level
     self.regions = regions
+    self.rings = rings
     self.program = program
     self.blueprint = blueprint
   }
@@ -60,6 +65,8 @@ struct DeviceSpecification {
     self.level = Logger.Level.allCases[level]
     regions = []
     for _ in 0..<(try reader.get(UInt8.self)) { regions.append((GuestAddress(try reader.get()), try reader.get())) }
+    rings = []
+    for _ in 0..<(try reader.get(UInt8.self)) { rings.append(Int(try reader.get(UInt16.self))) }
     program = try reader.getBytes()
     blueprint = try reader.getBytes()
   }
