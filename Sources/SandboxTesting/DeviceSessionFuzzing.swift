@@ -223,8 +223,8 @@ private final class SessionPeer {
 
   /// Takes all that the VMM sent, which is never nonsense.
   ///
-  /// - Parameter limit: The most requests that there can be: one an access.
-  func drain(atMost limit: Int = 1) {
+  /// - Parameter limit: The most requests that there can be: one an access, and one before it that tells the device that it shall go on.
+  func drain(atMost limit: Int = 2) {
     var count = 0
     request = nil
     pending = 0
