@@ -17,7 +17,9 @@ public enum KVMError: Error, Equatable, Sendable, CustomStringConvertible {
     case .unavailable(let path, let error):
       switch error.code {
       case 2: "\(path) does not exist: load the kvm module (modprobe kvm-intel or kvm-amd), or enable virtualization in the firmware"
-      case 13: "\(path) may not be opened by this user: join its group (usermod -aG kvm USER) and log in again"
+      case 13:
+        "\(path) may not be opened by this user: get access to it (ls -l \(path) shows which group has; where that is kvm:"
+          + " usermod -aG kvm USER, and log in again)"
       default: "\(path) cannot be opened: \(error.reason)"
       }
     case .wrongVersion(let version): "the kernel's KVM interface has version \(version), expected 12"

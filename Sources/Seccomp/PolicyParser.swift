@@ -86,8 +86,10 @@ struct PolicyParser {
         argument.line, "'\(quoted(argument.text))' is not known here; write 1, return ERROR, kill, or a comparison of arg0 to arg5")
     }
     let operators = Comparison.Operator.allCases.map(\.rawValue).joined(separator: " ")
-    guard let sign = next(), let relation = Comparison.Operator(rawValue: sign.text) else {
-      throw PolicyProblem(line, "after '\(argument.text)' there is no operator; write one of \(operators)")
+    let sign = next()
+    guard let sign, let relation = Comparison.Operator(rawValue: sign.text) else {
+      let hint = sign?.text == "=" ? "'=' is no operator; write ==, or another" : "there is no operator; write one"
+      throw PolicyProblem(line, "after '\(argument.text)' \(hint) of \(operators)")
     }
     let value = try self.value(depth: 0)
     let comparison = Comparison(argument: UInt32(number), relation: relation, value: value, line: argument.line)

@@ -35,7 +35,9 @@ struct PolicyProblem: Error, Equatable {
 /// Cuts a policy's text into statements. Works on bytes, because to Swift a carriage return with a line feed is one character.
 enum PolicyLexer {
   /// The longest sign that fits is taken.
-  static let signs = ["&&", "||", "==", "!=", "<=", ">=", "{", "}", "(", ")", ",", ":", ";", "|", "&", "~", "<", ">"].map { Array($0.utf8) }
+  static let signs = ["&&", "||", "==", "!=", "<=", ">=", "{", "}", "(", ")", ",", ":", ";", "|", "&", "~", "<", ">", "="].map {
+    Array($0.utf8)
+  }
 
   /// The longest text, in bytes.
   static let longest = 256 << 10

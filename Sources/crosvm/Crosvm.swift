@@ -1,6 +1,7 @@
 import CommandLine
 import Logging
 import Machine
+import Platform
 import Sandbox
 
 /// The command: it sorts its arguments and does what they ask for.
@@ -58,6 +59,8 @@ enum Crosvm {
   }
 
   static func print(_ text: String) -> ExitStatus {
-    StandardStreams.print(text) ? .success : .failure
+    if StandardStreams.print(text) { return .success }
+    StandardStreams.complain("crosvm: \(SystemError.last("write to the standard output"))")
+    return .failure
   }
 }

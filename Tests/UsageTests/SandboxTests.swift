@@ -26,10 +26,12 @@ struct SandboxTests {
 
   @Test func eachDeviceIsInARoomOfItsOwn() throws {
     let machine = try start()
+    // The machine does not wait for the keeper of its socket.
+    #expect(Crosvm.wait { machine.processes.contains { $0.name == "socket keeper" } })
     let processes = machine.processes
     let devices = processes.filter { Self.deviceNames.contains($0.name) }
     #expect(Set(devices.map(\.name)) == Self.deviceNames && devices.count == 4)
-    #expect(processes.count == 6, "the machine, its launcher, and the devices")
+    #expect(processes.count == 7, "the machine, its launcher, the keeper of its socket, and the devices")
     var rooms = Set<String>()
     for device in devices {
       for kind in Self.kinds {
@@ -45,6 +47,8 @@ struct SandboxTests {
       #expect(device.entries("root").isEmpty)
       #expect(device.hasReadOnlyRoot)
       #expect(device.limit("Max core file size") == "0" && device.limit("Max open files") == "512")
+      // Where the kernel counts them for each user namespace.
+      #expect(["64", ProcessLook(getpid()).limit("Max processes")].contains(device.limit("Max processes")))
     }
     machine.send(SIGTERM)
     let ending = machine.end()
@@ -113,9 +117,11 @@ struct SandboxTests {
   @Test func aLauncherThatDiesEndsTheMachine() throws {
     let machine = try start()
     let launcher = try #require(machine.processes.first { $0.name == "crosvm" && $0.identifier != machine.look.identifier })
+    #expect(workplace.names.contains("socket"))
     kill(launcher.identifier, SIGKILL)
     let ending = machine.end()
     #expect(ending.status == 1 && !ending.leavesProcesses)
+    #expect(Crosvm.wait { !workplace.names.contains("socket") })
     #expect(ending.errors.contains("the process that makes device processes has ended"))
   }
 

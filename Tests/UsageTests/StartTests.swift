@@ -112,9 +112,9 @@ struct StartTests {
   @Test(
     .enabled(if: OtherUser.canRun && OtherUser.isKeptFromKVM, "needs root, setpriv, and a /dev/kvm that not all users may open"))
   func aKVMThatThisUserMayNotOpenIsNamed() throws {
-    try Mistake("run", "--bios", "firmware", says: "/dev/kvm may not be opened by this user: join its group").expect(
+    try Mistake("run", "--bios", "firmware", says: "/dev/kvm may not be opened by this user: get access to it").expect(
       status: 1, in: workplace, launcher: OtherUser.launcher)
-    try Mistake("run", "kernel", says: "/dev/kvm may not be opened by this user: join its group").expect(
+    try Mistake("run", "kernel", says: "/dev/kvm may not be opened by this user: get access to it").expect(
       status: 1, in: workplace, launcher: OtherUser.launcher)
   }
 }

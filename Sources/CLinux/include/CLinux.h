@@ -159,7 +159,7 @@ static inline int clinux_report_violations(int socket, unsigned char kind) {
 static const unsigned long clinux_CLONE_NEWUSER = 0x10000000, clinux_CLONE_NEWNS = 0x00020000, clinux_CLONE_NEWPID = 0x20000000;
 static const unsigned long clinux_CLONE_NEWNET = 0x40000000, clinux_CLONE_NEWIPC = 0x08000000, clinux_CLONE_NEWUTS = 0x04000000;
 static const unsigned long clinux_CLONE_NEWCGROUP = 0x02000000;
-static const int clinux_RLIMIT_SIGPENDING = 11, clinux_RLIMIT_MSGQUEUE = 12, clinux_RLIMIT_RTPRIO = 14;
+static const int clinux_RLIMIT_NPROC = 6, clinux_RLIMIT_SIGPENDING = 11, clinux_RLIMIT_MSGQUEUE = 12, clinux_RLIMIT_RTPRIO = 14;
 static const int clinux_MFD_CLOEXEC = 0x0001, clinux_MFD_ALLOW_SEALING = 0x0002;
 static const int clinux_F_ADD_SEALS = 1033, clinux_F_SEAL_SEAL = 1, clinux_F_SEAL_SHRINK = 2, clinux_F_SEAL_GROW = 4;
 static const int clinux_F_OFD_SETLK = 37;

@@ -50,19 +50,22 @@ public final class SystemLog: Sendable {
     return "\(String(safe))[\(getpid())]: "
   }
 
-  /// Sends one line, waiting while the daemon is busy.
+  /// Sends one line.
+  ///
+  /// - Parameter mayWait: Whether to wait while the daemon is busy; where not, the line is lost then (`EAGAIN`).
   ///
   /// Bytes other than printable ASCII, tabs and UTF-8 sequences are replaced by question marks, so that a guest cannot forge a second line.
-  public func write(_ line: some Sequence<UInt8>, severity: Severity = .informational) throws(SystemError) {
+  public func write(_ line: some Sequence<UInt8>, severity: Severity = .informational, mayWait: Bool = true) throws(SystemError) {
     // Facility 1: user-level messages.
     var message = Array("<\(8 + severity.rawValue)>\(prefix)".utf8)
     for byte in line.prefix(SystemLog.longestLine) { message.append((byte >= 32 && byte != 127) || byte == 9 ? byte : UInt8(ascii: "?")) }
     let number = socket.number
+    let flags = Int32(MSG_NOSIGNAL) | (mayWait ? 0 : Int32(MSG_DONTWAIT))
     for attempt in 0...1 {
-      let sent = unsafe message.withUnsafeBytes { unsafe send(number, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL)) }
+      let sent = unsafe message.withUnsafeBytes { unsafe send(number, $0.baseAddress, $0.count, flags) }
       if sent >= 0 { return }
       let code = errno
-      if attempt == 1 || code == EMSGSIZE { throw SystemError("write to the system log", code: code) }
+      if attempt == 1 || code == EMSGSIZE || code == EAGAIN { throw SystemError("write to the system log", code: code) }
       // The daemon may have been started anew.
       if code != EINTR, let path { try UnixSocket.connect(number, to: path) }
     }

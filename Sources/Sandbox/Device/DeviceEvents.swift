@@ -47,7 +47,7 @@ final class DeviceEvents: Sendable {
   func lastWords() -> String? {
     // As many as the connection may hold.
     for _ in 0..<1000 where !take() { break }
-    return state.withLock { $0.violation }.map { $0.sentence(of: "it", policies: kind) }
+    return state.withLock { $0.violation }.map { $0.sentence(of: "it", policies: "\(kind).policy") }
   }
 
   /// Takes one event; whether there may be more.

@@ -6,6 +6,8 @@ internal import Platform
 enum ResourceLimits {
   /// The most descriptors: queues, vectors and what the device has open.
   private static let descriptors: UInt = 512
+  /// The most threads: those of the queues and a few more.
+  private static let threads: UInt = 64
   /// The most memory beside the guest's, in bytes: far more than a device of this project uses.
   private static let memory: UInt = 1 << 30
 
@@ -20,11 +22,21 @@ enum ResourceLimits {
     try set(clinux_RLIMIT_MSGQUEUE, 0, "message queues")
     try set(clinux_RLIMIT_RTPRIO, 0, "priority")
     try set(clinux_RLIMIT_SIGPENDING, 64, "signals")
+    if countsByNamespace { try set(clinux_RLIMIT_NPROC, threads, "threads") }
   }
 
   /// Lets malloc have a few arenas, and no more for more threads: it would look in a file for the number of the host's processors. Nothing
   /// allocates on a data path.
   static func limitArenas(_ count: Int32) { _ = mallopt(M_ARENA_MAX, count) }
+
+  /// Whether the threads of a user are counted for each user namespace (Linux 5.14); before, those outside would be counted, too.
+  private static var countsByNamespace: Bool {
+    var name = utsname()
+    guard unsafe uname(&name) == 0 else { return false }
+    let release = unsafe withUnsafeBytes(of: &name.release) { unsafe String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+    let numbers = release.split(separator: ".").prefix(2).map { Int($0.prefix { $0.isNumber }) ?? 0 }
+    return numbers.count == 2 && (numbers[0], numbers[1]) >= (5, 14)
+  }
 
   private static func set(_ resource: __rlimit_resource_t, _ limit: UInt, _ name: String) throws(SystemError) {
     var current = rlimit()

@@ -6,12 +6,12 @@ internal import Seccomp
 /// The launcher's own process: has one thread, waits for orders of the VMM, makes a process for each device, and cleans up when the VMM is gone.
 ///
 /// It has no lock when it makes a child, which would inherit it.
-struct LauncherProcess {
+struct LauncherProcess: ~Copyable {
   private let connection: PacketSocket
   private let children: SignalFD
   private let builder: DeviceBuilder
   private var names: [pid_t: String] = [:]
-  private var sockets: [(path: String, device: UInt64, file: UInt64)] = []
+  private var socket: SocketKeeper?
   private let terminal = TerminalState()
   /// Whether the VMM gives no orders any more.
   private var isSealed = false
@@ -71,7 +71,7 @@ struct LauncherProcess {
   private mutating func take(_ packet: PacketSocket.Packet) {
     // The VMM's last words, from its signal handler.
     if packet.bytes.first == LauncherProcess.violationKind, let violation = try? Violation(packet.bytes) {
-      return complain("crosvm: \(violation.sentence(of: "the VMM", policies: "main and vcpu"))\n")
+      return complain("crosvm: \(violation.sentence(of: "the VMM", policies: "main.policy, and in vcpu.policy for a processor"))\n")
     }
     guard let order = try? LauncherOrder(packet.bytes) else { return }
     switch order {
@@ -79,8 +79,13 @@ struct LauncherProcess {
     case .seal: isSealed = true
     case _ where isSealed: break
     case .launch(let specification): launch(specification, packet.descriptors)
-    case .removeAtEnd(let path, let device, let file): sockets.append((path, device, file))
+    case .removeAtEnd(let path, let device, let file): keep(path, device, file)
     }
+  }
+
+  /// Begins to watch over a socket; a machine has one at most.
+  private mutating func keep(_ path: String, _ device: UInt64, _ file: UInt64) {
+    do { socket = try SocketKeeper(path: path, device: device, file: file) } catch { complain("crosvm: the launcher: \(error)\n") }
   }
 
   /// The kind of the packets that report a violation of the VMM's own filters.
@@ -162,15 +167,7 @@ struct LauncherProcess {
       let child = unsafe waitpid(-1, &status, WNOHANG)
       if child > 0 { names[child] = nil } else if child < 0 && errno == ECHILD { break } else { usleep(500) }
     }
-    for socket in sockets {
-      var status = stat()
-      guard unsafe lstat(socket.path, &status) == 0, status.st_mode & S_IFMT == S_IFSOCK, UInt64(status.st_dev) == socket.device,
-        UInt64(status.st_ino) == socket.file
-      else {
-        continue
-      }
-      _ = unsafe unlink(socket.path)
-    }
+    if let socket = socket.take() { socket.finish() }
     terminal.restore()
   }
 }

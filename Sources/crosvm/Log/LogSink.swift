@@ -26,7 +26,7 @@ final class LogSink: Sendable {
     let line = LogSink.oneLine("\(name): \(text)")
     StandardStreams.complain("[\(LogSink.time()) \(level.word)] \(line)", milliseconds: 200)
     // What cannot be logged cannot be complained of in the log.
-    try? systemLog?.write(line.utf8, severity: level.severity)
+    try? systemLog?.write(line.utf8, severity: level.severity, mayWait: false)
   }
 
   /// The text without what would begin a new line or move the cursor of a terminal.
