@@ -107,7 +107,7 @@ let package = Package(
       "SandboxTests",
       of: [
         "BasicDevices", "BlockDevice", "Bus", "CLinux", "GuestMemory", "Interrupts", "PCI", "Platform", "Sandbox", "SandboxTesting",
-        "Virtio", log,
+        "Virtio", "VirtioTesting", log,
       ]),
     tests("BusTests", of: ["Bus", "Platform"]),
     tests("PlatformDevicesTests", of: ["PlatformDevices", "Bus", "Interrupts", "Platform"]),

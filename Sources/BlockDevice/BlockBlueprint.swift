@@ -24,8 +24,8 @@ public struct BlockBlueprint: DeviceBlueprint {
   /// The image.
   public var descriptors: [Int32] { [image.number] }
 
-  /// One for each queue.
-  public var rings: [Int] { [Int](repeating: configuration.queueSize, count: configuration.queueCount) }
+  /// One for each queue, unless there are to be none.
+  public var rings: [Int] { configuration.rings }
 
   /// The configuration, and what is known of the image.
   public func encode(to writer: inout ByteWriter) {
@@ -38,6 +38,9 @@ public struct BlockBlueprint: DeviceBlueprint {
     writer.put(UInt16(clamping: configuration.queueCount))
     writer.put(UInt16(clamping: configuration.queueSize))
     writer.put(configuration.usesPackedQueue)
+    writer.put(configuration.executor.rawValue)
+    writer.put(configuration.limits.requests)
+    writer.put(configuration.limits.bytes)
     let facts = image.facts
     writer.put(facts.size)
     writer.put(facts.alignment)
@@ -56,16 +59,34 @@ public struct BlockBlueprint: DeviceBlueprint {
     configuration.queueCount = Int(try reader.get(UInt16.self))
     configuration.queueSize = Int(try reader.get(UInt16.self))
     configuration.usesPackedQueue = try reader.getBool()
+    guard let executor = BlockConfiguration.Executor(rawValue: try reader.getString()) else { throw MalformedBytes("an unknown executor") }
+    configuration.executor = executor
+    configuration.limits.requests = try reader.getRate()
+    configuration.limits.bytes = try reader.getRate()
     let facts = RawImage.Facts(
       size: try reader.get(), alignment: try reader.get(), bufferAlignment: try reader.get(), isMemory: try reader.getBool())
     self.configuration = configuration
     image = RawImage(
       descriptor: try descriptors.nextOwned(), path: configuration.path, options: configuration.imageOptions, facts: facts)
-    reserved = try (0..<configuration.queueCount).map { _ throws(MalformedBytes) in try descriptors.nextRing() }
+    reserved = try configuration.rings.indices.map { _ throws(MalformedBytes) in try descriptors.nextRing() }
   }
 
   /// Makes the disk.
   public func build(logger: Logger) throws -> any VirtioDevice {
     try BlockDevice(configuration, image: image, rings: reserved, logger: logger)
+  }
+}
+
+extension ByteWriter {
+  fileprivate mutating func put(_ rate: BlockLimits.Rate?) {
+    put(rate?.perSecond ?? 0)
+    put(rate?.burst ?? 0)
+  }
+}
+
+extension ByteReader {
+  fileprivate mutating func getRate() throws(MalformedBytes) -> BlockLimits.Rate? {
+    let (perSecond, burst): (UInt64, UInt64) = (try get(), try get())
+    return perSecond == 0 ? nil : BlockLimits.Rate(perSecond: perSecond, burst: burst)
   }
 }

@@ -35,6 +35,20 @@ public struct BlockConfiguration: Sendable, Equatable {
   /// Whether the packed ring layout is offered beside the split one.
   public var usesPackedQueue: Bool
 
+  /// How requests reach the host's kernel.
+  public var executor: Executor
+
+  /// How much of the host the disk may use.
+  public var limits: BlockLimits
+
+  /// Ways to the host's kernel.
+  public enum Executor: String, Sendable, CaseIterable {
+    /// Through io_uring: many requests at a time; as `threads` where the kernel has none.
+    case uring
+    /// By plain system calls of the queues' threads: one request of each queue at a time.
+    case threads
+  }
+
   /// Makes the configuration of a writable disk with the defaults of the command line.
   ///
   /// - Parameters:
@@ -53,7 +67,12 @@ public struct BlockConfiguration: Sendable, Equatable {
     queueCount = BlockConfiguration.defaultQueueCount
     queueSize = BlockConfiguration.defaultQueueSize
     usesPackedQueue = false
+    executor = .uring
+    limits = BlockLimits()
   }
+
+  /// How many requests each ring that the disk needs may have in flight.
+  var rings: [Int] { executor == .uring ? [Int](repeating: queueSize, count: queueCount) : [] }
 
   /// The block sizes that a disk may have, in bytes; the first is the default.
   public static let blockSizes = [512, 4096]

@@ -30,6 +30,7 @@ public final class BlockDevice: VirtioDevice {
   private let failures = FailureCount()
   private let state = Mutex(State())
   private let workers: [BlockWorker]
+  private let limiter: BlockLimiter?
 
   /// Opens the image that a configuration names, and makes a device of it.
   ///
@@ -63,8 +64,11 @@ public final class BlockDevice: VirtioDevice {
     self.logger = logger
     queueSizes = [UInt16](repeating: UInt16(clamping: configuration.queueSize), count: configuration.queueCount)
     features = BlockDevice.features(configuration, image)
-    let rings = try rings ?? IOUring.reserve(queueSizes.map { Int($0) })
-    workers = rings.enumerated().map { BlockWorker(name: "block-\($0.offset)", ring: $0.element) }
+    limiter = BlockLimiter(configuration.limits)
+    let rings = try rings ?? IOUring.reserve(configuration.rings)
+    workers = queueSizes.indices.map { index in
+      BlockWorker(name: "block-\(index)", ring: rings.indices.contains(index) ? rings[index] : Handover(nil))
+    }
   }
 
   private static func features(_ configuration: BlockConfiguration, _ image: any DiskImage) -> UInt64 {
@@ -89,7 +93,7 @@ public final class BlockDevice: VirtioDevice {
   private func start(_ activation: VirtioActivation) throws {
     let shared = BlockService.Shared(
       image: image, id: idBytes, isReadOnly: image.isReadOnly, features: activation.features, cache: cache, logger: logger,
-      failures: failures)
+      failures: failures, limiter: limiter)
     do {
       for (worker, queue) in zip(workers, activation.queues) {
         if let queue { try worker.begin(queue: queue, memory: activation.memory, shared: shared) }
@@ -116,6 +120,12 @@ public final class BlockDevice: VirtioDevice {
   private func end(_ command: WorkerCommand.Command) {
     for worker in workers { worker.end(command) }
     for worker in workers { worker.join() }
+  }
+
+  /// Ends the threads.
+  public func finish() {
+    reset()
+    for worker in workers { worker.quit() }
   }
 
   /// Gives the disk another size, and tells the driver.

@@ -18,6 +18,7 @@ final class BlockService {
     let cache: WriteCache
     let logger: Logger
     let failures: FailureCount
+    let limiter: BlockLimiter?
 
     /// What a request may be: the disk's size may change at any time.
     var rules: BlockRules {
@@ -48,6 +49,8 @@ final class BlockService {
   private var free: [Int]
   /// Whether the driver will ring when it makes something available.
   private var isArmed = false
+  /// Wakes the thread when the disk's limits allow more; there where there are limits.
+  private let turn: TimerFD?
   /// What was given back since the driver was last told.
   private var hold = InterruptHold()
 
@@ -69,6 +72,8 @@ final class BlockService {
     }
     try channel.watch(queue.doorbell.number)
     try channel.watch(command.event.number)
+    turn = shared.limiter == nil ? nil : try TimerFD()
+    if let turn { try channel.watch(turn.number) }
   }
 
   /// Serves the queue until told otherwise, or until the host fails. Called once, by the thread.
@@ -126,6 +131,12 @@ final class BlockService {
         return false
       }
       if channel.hasEnded { return false }
+      if mustWait {
+        // The timer is as good as a doorbell.
+        interrupt()
+        isArmed = true
+        return true
+      }
       // Without a free slot there is nothing to find but a reason to go round for ever.
       if hold.mayHold, !free.isEmpty, hold.linger({ queue.hasNext }) { return false }
       interrupt()
@@ -146,14 +157,22 @@ final class BlockService {
   /// - Returns: Whether there were any.
   private func beginRequests() throws(QueueError) -> Bool {
     for count in 0..<slots.count {
-      guard command.current == .serve, let slot = free.last, try queue.next(into: &chains[slot]) else { return count > 0 }
+      guard command.current == .serve, !mustWait, let slot = free.last, try queue.next(into: &chains[slot]) else { return count > 0 }
       free.removeLast()
       begin(slot)
     }
     return true
   }
 
+  /// Whether the disk's limits forbid to begin another request; the timer runs then.
+  private var mustWait: Bool {
+    guard let limiter = shared.limiter, let delay = limiter.delay(now: monotonicNanoseconds()) else { return false }
+    turn?.start(after: delay)
+    return true
+  }
+
   private func begin(_ slot: Int) {
+    shared.limiter?.spend(bytes: chains[slot].readableBytes + chains[slot].writableBytes)
     switch BlockRequest(chains[slot], rules: shared.rules) {
     case .read(let offset, let count): transfer(slot, .read, chains[slot].writable, skipping: 0, offset: offset, count: count)
     case .write(let offset, let count):

@@ -85,10 +85,14 @@ final class BlockWorker: Sendable {
     post = Post(ring)
   }
 
-  deinit {
+  deinit { quit() }
+
+  /// Ends the thread, after `join`; the next service gets a new one, which a ring does not serve.
+  func quit() {
     join()
+    guard let thread = state.withLock({ $0.thread.take() }) else { return }
     post.begin.signal()
-    state.withLock { $0.thread }?.join()
+    thread.join()
   }
 
   /// Serves a queue until `end` and `join`.

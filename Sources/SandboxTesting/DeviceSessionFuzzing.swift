@@ -52,7 +52,7 @@ private final class DeviceSession {
     precondition(bars.count <= 6, "a function has six registers")
     proxy = DeviceProxy(
       name: "fuzzed", bars: bars, channel: channel,
-      machine: MachineServices(doorbells: choices & 4 != 0 ? nil : machine.doorbells, messages: machine), logger: silent)
+      machine: MachineServices(doorbells: choices & 4 != 0 ? nil : machine.doorbells, messages: machine))
     plug = ObservedDevice(proxy)
     root = PCIRoot(memory: machine.addresses, ports: Bus(), windows: machine.windows, logger: silent)
     guard let slot = try? root.add(plug) else { return nil }

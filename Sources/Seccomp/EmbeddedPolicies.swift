@@ -28,6 +28,9 @@ enum EmbeddedPolicies {
       fallocate: 1
       ioctl: arg1 == BLKDISCARD
       ftruncate: 1
+      # The limits of iops and bandwidth wait for their time.
+      timerfd_create: 1
+      timerfd_settime: 1
       # Stacks of ended threads, and program text that only the start needed.
       madvise: arg2 == MADV_DONTNEED
 
@@ -206,6 +209,9 @@ enum EmbeddedPolicies {
       fallocate: 1
       ioctl: arg1 == BLKDISCARD
       ftruncate: 1
+      # The limits of iops and bandwidth wait for their time.
+      timerfd_create: 1
+      timerfd_settime: 1
       # Stacks of ended threads, and program text that only the start needed.
       madvise: arg2 == MADV_DONTNEED
 

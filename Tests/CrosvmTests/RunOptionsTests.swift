@@ -127,6 +127,10 @@ struct RunOptionsTests {
       (["k", "--cpu-affinity", "0=1:0=2"], "--cpu-affinity \"0=1:0=2\": there are two sets for 0, at character 5; join them with a comma"),
       (["k", "--irqchip", "userspace"], "--irqchip: \"userspace\" is not possible; give kernel or split"),
       (["k", "--rwdisk", ""], "--rwdisk: the value is empty; give one"),
+      (
+        ["k", "--rwdisk", "a,iops-burst=5"],
+        "--rwdisk \"a,iops-burst=5\": a burst means nothing without its limit, at character 14; give iops, too"
+      ),
       (["k", "--rwdisk", "a,ro"], "--rwdisk \"a,ro\": \"ro\" is not a known key, at character 3; known are path, sparse, direct"),
       (["k", "-b", "a,queues=17"], "--block \"a,queues=17\": \"17\" is out of range, at character 10; give a whole number from 1 to 16"),
       (["k", "-b", "a,queue-size=3"], "--block \"a,queue-size=3\": \"3\" is not possible, at character 14; give 2, 4, 8"),

@@ -93,8 +93,10 @@ enum Child {
 
   static func write(_ text: String, to path: String) throws { try write(Array(text.utf8), to: path) }
 
-  static func write(_ bytes: [UInt8], to path: String) throws {
-    guard let file = unsafe fopen(path, "w") else { throw Failure(description: "cannot write \(path)") }
+  static func append(_ text: String, to path: String) throws { try write(Array(text.utf8), to: path, mode: "a") }
+
+  static func write(_ bytes: [UInt8], to path: String, mode: String = "w") throws {
+    guard let file = unsafe fopen(path, mode) else { throw Failure(description: "cannot write \(path)") }
     defer { unsafe fclose(file) }
     guard unsafe fwrite(bytes, 1, bytes.count, file) == bytes.count else { throw Failure(description: "cannot write \(path)") }
   }

@@ -18,8 +18,9 @@ enum SystemCalls {
   static func unrecorded<Result>(_ body: () throws -> Result) throws -> Result {
     let trigger = "\(tracing)/\(event)/trigger"
     let isRecording = Child.read(trigger).contains("size=65536")
-    if isRecording { try Child.write("hist:keys=common_pid.execname,call:size=65536:pause\n", to: trigger) }
-    defer { if isRecording { try? Child.write("hist:keys=common_pid.execname,call:size=65536:continue\n", to: trigger) } }
+    // Appended, for a trigger file that is written anew forgets what was counted.
+    if isRecording { try Child.append("hist:keys=common_pid.execname,call:size=65536:pause\n", to: trigger) }
+    defer { if isRecording { try? Child.append("hist:keys=common_pid.execname,call:size=65536:continue\n", to: trigger) } }
     return try body()
   }
 

@@ -5,6 +5,7 @@ import Glibc
 import Platform
 import Testing
 import Virtio
+import VirtioTesting
 
 @testable import Sandbox
 

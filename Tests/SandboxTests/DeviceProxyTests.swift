@@ -25,7 +25,7 @@ import Testing
     event = try EventFD()
     let bars = [try BAR(index: 0, kind: .memory32, size: Self.size), try BAR(index: 2, kind: .memory32, size: Self.page)]
     let channel = DeviceChannel(name: "block0", connection: ours, logger: lines.logger, patience: .milliseconds(0))
-    proxy = DeviceProxy(name: "block0", bars: bars, channel: channel, machine: machine.services, logger: lines.logger)
+    proxy = DeviceProxy(name: "block0", bars: bars, channel: channel, machine: machine.services)
     proxy.connect(machine)
   }
 
@@ -100,7 +100,7 @@ import Testing
   @Test func aRangeWithoutAHostIsNotMoved() throws {
     let (ours, theirs) = try PacketSocket.pair()
     let channel = DeviceChannel(name: "block1", connection: ours, logger: silent, patience: .milliseconds(0))
-    let proxy = DeviceProxy(name: "block1", bars: proxy.bars, channel: channel, machine: machine.services, logger: silent)
+    let proxy = DeviceProxy(name: "block1", bars: proxy.bars, channel: channel, machine: machine.services)
     try theirs.send(DeviceMessage.need(.decode(bar: 0, base: Self.base)).encoded)
     try theirs.send(DeviceMessage.value(1, number: 1).encoded)
     #expect(proxy.read(offset: 0, width: 1) == 1)
@@ -209,7 +209,7 @@ import Testing
     let (ours, theirs) = try PacketSocket.pair()
     let channel = DeviceChannel(name: "block1", connection: ours, logger: silent, patience: .milliseconds(0))
     let proxy = DeviceProxy(
-      name: "block1", bars: proxy.bars, channel: channel, machine: MachineServices(doorbells: nil, messages: machine), logger: silent)
+      name: "block1", bars: proxy.bars, channel: channel, machine: MachineServices(doorbells: nil, messages: machine))
     proxy.connect(machine)
     for need in [HostRequest.decode(bar: 0, base: Self.base), .attachDoorbell(address: Self.base)] {
       try theirs.send(DeviceMessage.need(need).encoded, descriptors: [event.number])
@@ -260,7 +260,7 @@ import Testing
   @Test func aProxyThatIsGoneServesNothing() throws {
     let (ours, theirs) = try PacketSocket.pair()
     let channel = DeviceChannel(name: "block1", connection: ours, logger: silent, patience: .milliseconds(0))
-    _ = DeviceProxy(name: "block1", bars: [], channel: channel, machine: machine.services, logger: silent)
+    _ = DeviceProxy(name: "block1", bars: [], channel: channel, machine: machine.services)
     try theirs.send(DeviceMessage.need(.makeMessageInterrupt).encoded)
     try theirs.send(DeviceMessage.value(0, number: 1).encoded)
     #expect(channel.call(.resume) == .value(0, number: 1))

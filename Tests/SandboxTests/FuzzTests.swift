@@ -1,5 +1,6 @@
 import SandboxTesting
 import Testing
+import VirtioTesting
 
 @Suite struct FuzzTests {
   @Test func theSeedsOfMessagesBreakNoPromise() {

@@ -5,6 +5,7 @@ import PCI
 import Platform
 import SandboxTesting
 import Testing
+import VirtioTesting
 
 @testable import Sandbox
 

@@ -5,21 +5,9 @@ import Logging
 import PCI
 import Platform
 import Synchronization
+import VirtioTesting
 
 @testable import Sandbox
-
-/// A repeatable source of random numbers (the public-domain SplitMix64).
-struct SplitMix: RandomNumberGenerator {
-  var state: UInt64
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9e37_79b9_7f4a_7c15
-    var mixed = state
-    mixed = (mixed ^ (mixed >> 30)) &* 0xbf58_476d_1ce4_e5b9
-    mixed = (mixed ^ (mixed >> 27)) &* 0x94d0_49bb_1331_11eb
-    return mixed ^ (mixed >> 31)
-  }
-}
 
 /// Some bytes that are the same in each run.
 func randomBytes(_ count: Int, using generator: inout SplitMix) -> [UInt8] {

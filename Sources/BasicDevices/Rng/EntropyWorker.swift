@@ -7,13 +7,14 @@ internal import Virtio
 enum EntropyWorker {
   private struct State {
     var pieces: [GuestSlice] = []
-    var rate: RateLimit
+    var rate: TokenBucket
   }
 
   /// Starts the worker.
   static func start(_ queue: VirtQueue, configuration: EntropyConfiguration, suspended: Bool) throws(SystemError) -> QueueWorker {
     let timer = try TimerFD()
-    let state = Mutex(State(rate: RateLimit(unitsPerSecond: max(configuration.bytesPerSecond, EntropyRequest.limit))))
+    let rate = max(configuration.bytesPerSecond, EntropyRequest.limit)
+    let state = Mutex(State(rate: TokenBucket(perSecond: rate, burst: rate / 16)))
     let service = QueueWorker.Service(queue) { chain, _ in
       state.withLock { state in
         if let delay = state.rate.delay(now: monotonicNanoseconds()) {
@@ -35,25 +36,4 @@ enum EntropyWorker {
     }
     return worker
   }
-}
-
-/// Says when one has spent more than a second allows, counted in spans of a sixteenth of a second.
-struct RateLimit {
-  private static let span: UInt64 = 1_000_000_000 / 16
-  private let unitsPerSpan: UInt64
-  private var spent: UInt64 = 0
-  private var end: UInt64 = 0
-
-  init(unitsPerSecond: UInt64) { unitsPerSpan = max(unitsPerSecond / 16, 1) }
-
-  /// How many nanoseconds to wait before more may be spent; `nil` when it may be now.
-  mutating func delay(now: UInt64) -> UInt64? {
-    if now >= end {
-      end = now &+ RateLimit.span
-      spent = 0
-    }
-    return spent < unitsPerSpan ? nil : end &- now
-  }
-
-  mutating func spend(_ units: UInt64) { spent &+= units }
 }

@@ -5,14 +5,9 @@ internal import Synchronization
 
 /// The VMM's end of the connection over which a device's process tells things.
 final class DeviceEvents: Sendable {
-  /// More lines in a period are counted and not written: a device may be hostile.
-  private static let linesPerPeriod = 100
-  private static let period: UInt64 = 10_000_000_000
-
   private struct State {
-    var periodStart: UInt64 = 0
-    var lines = 0
-    var suppressed = 0
+    /// A device may be hostile.
+    var quota = LineQuota(lines: 100, seconds: 10)
     var violation: Violation?
   }
 
@@ -65,20 +60,7 @@ final class DeviceEvents: Sendable {
   }
 
   private func write(_ level: Logger.Level, _ text: String) {
-    let suppressed = state.withLock { state -> Int? in
-      let now = monotonicNanoseconds()
-      if now - state.periodStart > Self.period {
-        state.periodStart = now
-        state.lines = 0
-      }
-      guard state.lines < Self.linesPerPeriod else {
-        state.suppressed += 1
-        return nil
-      }
-      state.lines += 1
-      defer { state.suppressed = 0 }
-      return state.suppressed
-    }
+    let suppressed = state.withLock { $0.quota.admit(now: monotonicNanoseconds()) }
     guard let suppressed else { return }
     if suppressed > 0 { logger.warning("\(name): \(suppressed) lines of the device's process were left out") }
     logger.log(level: level, "\(text)")

@@ -1,6 +1,5 @@
 public import Bus
 public import Interrupts
-package import Logging
 public import PCI
 internal import Platform
 internal import Synchronization
@@ -27,18 +26,16 @@ public final class DeviceProxy: PCIDevice, BusDevice {
   public let bars: [BAR]
   private let channel: DeviceChannel
   private let machine: MachineServices
-  private let logger: Logger
   private let barHost = Mutex<(any BARHost)?>(nil)
   private let placement = Mutex(Placement())
   /// Whether the device was told to hold still and not yet to go on.
   private let owesResumption = Atomic<Bool>(false)
 
-  package init(name: String, bars: [BAR], channel: DeviceChannel, machine: MachineServices, logger: Logger) {
+  package init(name: String, bars: [BAR], channel: DeviceChannel, machine: MachineServices) {
     self.name = name
     self.bars = bars
     self.channel = channel
     self.machine = machine
-    self.logger = logger
     channel.setHost { [weak self] request, descriptors in
       guard let self else { return (.failed("the machine is gone"), nil) }
       do { return try self.serve(request, descriptors) } catch { return (.failed("\(error)"), nil) }

@@ -78,8 +78,7 @@ public final class Launcher: Sendable {
     let listener = DeviceEvents(name: name, kind: kind, connection: news, line: line, logger: logger)
     events.withLock { $0[name] = listener }
     return LaunchedDevice(
-      name: name, channel: DeviceChannel(name: name, connection: requests, logger: logger), events: listener, launcher: self, logger: logger
-    )
+      name: name, channel: DeviceChannel(name: name, connection: requests, logger: logger), launcher: self)
   }
 
   /// Ends the time in which orders have an effect. To be called before the guest runs.
@@ -164,9 +163,7 @@ public struct LaunchedDevice: Sendable {
 
   let name: String
   let channel: DeviceChannel
-  let events: DeviceEvents
   let launcher: Launcher
-  let logger: Logger
 
   /// Waits until the device is there.
   ///
@@ -175,7 +172,7 @@ public struct LaunchedDevice: Sendable {
     let message: DeviceMessage?
     do { message = try channel.waitUntilReady(milliseconds: Self.patience) } catch { throw LaunchFailure(name: name, reason: "\(error)") }
     switch message {
-    case .ready(let bars)?: return DeviceProxy(name: name, bars: bars, channel: channel, machine: machine, logger: logger)
+    case .ready(let bars)?: return DeviceProxy(name: name, bars: bars, channel: channel, machine: machine)
     case .failed(let reason)?: throw LaunchFailure(name: name, reason: reason)
     default: throw LaunchFailure(name: name, reason: launcher.reason(name: name))
     }

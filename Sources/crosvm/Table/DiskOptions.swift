@@ -22,6 +22,18 @@ enum DiskOptions {
     "Descriptors of each queue, a power of two from 2 to 1024.")
   private static let packedQueue = Field("packed-queue", .boolean, default: "false", "Offer the packed ring layout too.")
 
+  private static let executor = Field(
+    "executor", ValueType<BlockConfiguration.Executor>.choice("HOW"), default: "uring",
+    "How requests reach the host's kernel: by io_uring, many at a time, or by plain system calls of the queues' threads.")
+  private static let requestRate = Field("iops", .integer(rates), "The most requests a second.")
+  private static let requestBurst = Field(
+    "iops-burst", .integer(rates), "The most requests at once after a rest; one second's unless given.")
+  private static let byteRate = Field("bandwidth", .size(.bytes, in: byteRates), "The most bytes that are read and written a second.")
+  private static let byteBurst = Field(
+    "bandwidth-burst", .size(.bytes, in: byteRates), "The most bytes at once after a rest; one second's unless given.")
+  private static let rates = 1...1_000_000_000
+  private static let byteRates: ClosedRange<UInt64> = 1...(1 << 40)
+
   /// Fields of today's crosvm that ask for what there is not.
   private static let unavailable = [
     "async-executor", "multiple-workers", "bootindex", "pci-address", "dontcache", "max-queue-sizes", "vhost",
@@ -29,7 +41,8 @@ enum DiskOptions {
 
   private static let tuning = [
     sparse.description, direct.description, lock.description, blockSize.description, id.description, queues.description,
-    queueSize.description, packedQueue.description,
+    queueSize.description, packedQueue.description, executor.description, requestRate.description, requestBurst.description,
+    byteRate.description, byteBurst.description,
   ]
 
   private static let everyField = FieldTable(
@@ -73,7 +86,27 @@ enum DiskOptions {
     disk.queueCount = try fields.value(queues) ?? disk.queueCount
     disk.queueSize = try fields.value(queueSize) ?? disk.queueSize
     disk.usesPackedQueue = try fields.value(packedQueue) ?? disk.usesPackedQueue
+    disk.executor = try fields.value(executor) ?? disk.executor
+    disk.limits.requests = try rate(fields, requestRate, requestBurst) { UInt64($0) }
+    disk.limits.bytes = try rate(fields, byteRate, byteBurst) { $0 }
     return disk
+  }
+}
+
+extension DiskOptions {
+  /// A limit and its burst, which means nothing alone.
+  private static func rate<Number>(
+    _ fields: Fields, _ rate: Field<Number>, _ burst: Field<Number>, _ count: (Number) -> UInt64
+  ) throws(ValueError) -> BlockLimits.Rate? {
+    let atOnce = try fields.value(burst).map(count)
+    guard let perSecond = try fields.value(rate).map(count) else {
+      guard atOnce == nil else {
+        throw ValueError(
+          "a burst means nothing without its limit", at: fields.position(of: burst), remedy: "give \(rate.description.name), too")
+      }
+      return nil
+    }
+    return BlockLimits.Rate(perSecond: perSecond, burst: atOnce)
   }
 }
 

@@ -26,6 +26,32 @@ let diskTests: [GuestTest] = [
     try expect(run.value("disks") == "26", "26 disks", in: run)
     try expect(Child.read(disks[25]).hasPrefix("marked"), "what was written in the last disk's file", in: run)
   },
+  GuestTest("a disk with limits is no faster than they allow, and one without io_uring works") { environment in
+    let disks = try ["requests", "bytes", "plain"].map { name in
+      let path = environment.scratchFile(name)
+      try Child.makeDisk(path, bytes: 16 << 20)
+      return path
+    }
+    // Each takes four seconds and more: 200 requests less a burst of 100 at 25 a second; 12 MiB less 4 MiB at 2 MiB a second.
+    let script = """
+      begin=$(cut -d' ' -f1 /proc/uptime); dd if=/dev/vda of=/dev/null bs=4096 count=200 iflag=direct 2>/dev/null
+      middle=$(cut -d' ' -f1 /proc/uptime); dd if=/dev/zero of=/dev/vdb bs=1M count=12 oflag=direct 2>/dev/null
+      end=$(cut -d' ' -f1 /proc/uptime)
+      echo requests=$(echo "$begin $middle" | awk '{ print ($2 - $1 > 3.5) ? "slow" : "fast" }')
+      echo bytes=$(echo "$middle $end" | awk '{ print ($2 - $1 > 3.5) ? "slow" : "fast" }')
+      dd if=/dev/urandom of=/tmp/a bs=64k count=16 2>/dev/null; dd if=/tmp/a of=/dev/vdc bs=64k conv=fsync 2>/dev/null
+      blkdiscard -o 1048576 -l 1048576 /dev/vdc; blkdiscard -z -o 2097152 -l 65536 /dev/vdc
+      dd if=/dev/vdc of=/tmp/b bs=64k count=16 iflag=direct 2>/dev/null; cmp /tmp/a /tmp/b && echo same=yes
+      """
+    let run = try Guest(
+      options: [
+        "--block", "\(disks[0]),iops=25,iops-burst=100", "--block", "\(disks[1]),bandwidth=2M,bandwidth-burst=4M",
+        "--block", "\(disks[2]),executor=threads",
+      ], script: script
+    ).run(environment)
+    try expect(run.value("requests") == "slow" && run.value("bytes") == "slow", "limits that are kept", in: run)
+    try expect(run.value("same") == "yes", "the same bytes again without io_uring", in: run)
+  },
   GuestTest("a read-only disk refuses writes") { environment in
     let disk = environment.scratchFile("readonly")
     try Child.makeDisk(disk, bytes: 1 << 20)
