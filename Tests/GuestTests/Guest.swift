@@ -64,9 +64,9 @@ struct Guest {
 
   /// Boots the guest and waits for its end.
   ///
-  /// The emulated host loses a guest now and then before its kernel has said a word: it meets a triple fault, or the processor meets the same
-  /// nested page fault for ever. One boot in fifty in one series, none of 132 in another, and QEMU's guests too. The emulation of nested
-  /// paging is suspected. Such a boot is tried once more, and the run says so; a guest that is lost twice fails its test.
+  /// The emulated host lost a guest now and then before its kernel had said a word, QEMU's guests too: at most one boot in fifty, until it got
+  /// an interrupt some times a second (tools/lab says why). A boot that is silent all the same is tried once more, and the run says so; a guest
+  /// that is lost twice fails its test.
   func run(_ environment: TestEnvironment) throws -> GuestRun {
     let guest = try start(environment)
     let isSilent = !guest.waitForFirstWord(seconds: min(seconds, Self.patience))
