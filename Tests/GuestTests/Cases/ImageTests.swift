@@ -1,0 +1,149 @@
+import Glibc
+
+/// Disk images of every format, and hosts that fail.
+let imageTests: [GuestTest] = [
+  GuestTest("images of every kind keep what fio, ext4 and xfs write") { environment in
+    let images = try Images(environment)
+    defer { images.remove() }
+    let disks = ["raw", "qcow2", "qcow2-small", "qcow2-overlay"]
+    // Sums of all files, before and after they were forgotten; and the checks of both file systems.
+    let script = """
+      mkdir -p /tmp/m
+      fill() {
+        cp -a /etc /usr/sbin /tmp/m/; sum=$(cd /tmp/m; find . -type f | sort | xargs cat | sha256sum); sync
+        umount /tmp/m; echo 3 >/proc/sys/vm/drop_caches; mount /dev/$1 /tmp/m
+        [ "$sum" = "$(cd /tmp/m; find . -type f | sort | xargs cat | sha256sum)" ] && echo $1-$2-same=yes; umount /tmp/m
+      }
+      for d in vdb vdc vdd vde; do
+        fio --name=v --filename=/dev/$d --rw=randrw --bsrange=512-64k --size=24M --iodepth=16 --ioengine=libaio --direct=1 \\
+          --verify=crc32c --verify_fatal=1 --minimal >/dev/null 2>&1 && echo $d-fio=yes
+        mkfs.ext4 -q -F /dev/$d && mount -o discard /dev/$d /tmp/m && fill $d ext4 && e2fsck -fn /dev/$d >/dev/null 2>&1 && echo $d-ext4=yes
+        mkfs.xfs -q -f /dev/$d && mount /dev/$d /tmp/m && fill $d xfs && xfs_repair -n /dev/$d >/dev/null 2>&1 && echo $d-xfs=yes
+      done
+      """
+    let options = try ["-r", environment.file("root.squashfs"), "-m", "512"] + disks.flatMap { ["--block", try images.make($0)] }
+    let run = try Guest(options: options, script: script, seconds: 900).run(environment)
+    for disk in ["vdb", "vdc", "vdd", "vde"] {
+      for word in ["fio", "ext4", "ext4-same", "xfs", "xfs-same"] { try expect(run.value("\(disk)-\(word)") == "yes", "\(disk): \(word)", in: run) }
+    }
+    try images.check()
+  },
+  GuestTest("what a guest discards of a qcow2 image becomes free on the host, and a new size is seen") { environment in
+    let images = try Images(environment)
+    defer { images.remove() }
+    let image = try images.make("qcow2")
+    let socket = environment.scratchFile("control.sock")
+    let script = """
+      dd if=/dev/urandom of=/dev/vdb bs=1M count=64 oflag=direct 2>/dev/null; sync
+      blkdiscard -o 0 -l 50331648 /dev/vdb && echo discarded=yes
+      cmp -n 50331648 /dev/zero /dev/vdb && echo zeros=yes
+      echo ready=yes; for i in $(seq 60); do [ $(cat /sys/block/vdb/size) -gt 655360 ] && break; sleep 1; done
+      echo size=$(lsblk -bdno SIZE /dev/vdb)
+      dd if=/dev/urandom of=/tmp/a bs=1M count=1 2>/dev/null; dd if=/tmp/a of=/dev/vdb bs=1M seek=330 oflag=direct 2>/dev/null
+      dd if=/dev/vdb of=/tmp/b bs=1M skip=330 count=1 iflag=direct 2>/dev/null; cmp /tmp/a /tmp/b && echo new=yes
+      """
+    let running = try Guest(options: ["-r", environment.file("root.squashfs"), "--block", image, "-s", socket], script: script)
+      .start(environment)
+    let isReady = running.waitForOutput("ready=yes", seconds: 300)
+    let resized = try Child.run(
+      [environment.crosvm, "disk", "resize", "1", "\(400 << 20)", socket], input: "", seconds: 60, directory: environment.scratch)
+    let run = running.end(nil, seconds: 300)
+    try expect(isReady && run.value("discarded") == "yes" && run.value("zeros") == "yes", "a discard that works", in: run)
+    try expect(resized.status == 0, "another size", in: resized)
+    try expect(run.value("size") == "\(400 << 20)" && run.value("new") == "yes", "the new size in the guest", in: run)
+    // 16 of 64 MiB stay, and tables.
+    try expect(try images.blocks <= (24 << 20) / 512, "at most 24 MiB of the image in use on the host")
+    try images.check()
+  },
+  GuestTest("a full host disk and a file cut short are I/O errors, and the guest goes on") { environment in
+    let folder = environment.scratchFile("full")
+    unsafe _ = mkdir(folder, 0o755)
+    let mounted = try Child.run(
+      ["mount", "-t", "tmpfs", "-o", "size=12m", "none", folder], input: "", seconds: 60, directory: environment.scratch)
+    try expect(mounted.status == 0, "a small file system", in: mounted)
+    defer {
+      unsafe _ = umount2(folder, 2)
+      unsafe _ = rmdir(folder)
+    }
+    let full = folder + "/disk"
+    try Child.makeDisk(full, bytes: 64 << 20)
+    let cut = environment.scratchFile("cut")
+    try Child.makeDisk(cut, bytes: 16 << 20)
+    let script = """
+      dd if=/dev/urandom of=/dev/vdb bs=64k count=512 oflag=direct 2>/tmp/error && echo full=no || grep -o 'Input/output error' /tmp/error
+      dd if=/dev/vdb of=/dev/null bs=64k count=16 iflag=direct 2>/dev/null && echo reads=yes
+      dd if=/dev/vdc of=/dev/null bs=64k count=1 skip=200 iflag=direct 2>/dev/null && echo whole=yes
+      echo ready=yes
+      for i in $(seq 60); do dd if=/dev/vdc of=/dev/null bs=64k count=1 skip=200 iflag=direct 2>/tmp/error || break; sleep 1; done
+      grep -o 'Input/output error' /tmp/error | sed s/^/cut:/; echo alive=yes
+      """
+    let running = try Guest(
+      options: ["-r", environment.file("root.squashfs"), "--rwdisk", full, "--rwdisk", cut], script: script
+    ).start(environment)
+    let isReady = running.waitForOutput("ready=yes", seconds: 300)
+    unsafe _ = truncate(cut, 4096)
+    let run = running.end(nil, seconds: 300)
+    try expect(isReady && run.output.contains("Input/output error") && run.value("full") != "no", "an error of the full disk", in: run)
+    try expect(run.value("reads") == "yes" && run.value("whole") == "yes", "disks that are read", in: run)
+    try expect(run.output.contains("cut:Input/output error") && run.value("alive") == "yes", "an error of the file cut short", in: run)
+    try expect(run.status == 0 && run.errors.contains("No space left on device"), "the host's reason in the log", in: run)
+  },
+]
+
+/// Images in a folder of their own, made by qemu-img.
+private final class Images {
+  private static let size = 320 << 20
+  private let folder: String
+  private var names: [String] = []
+
+  init(_ environment: TestEnvironment) throws {
+    folder = environment.scratchFile("images")
+    unsafe _ = mkdir(folder, 0o755)
+  }
+
+  /// Makes an image, writable.
+  ///
+  /// - Returns: The value of `--block`.
+  func make(_ name: String) throws -> String {
+    names.append(name)
+    switch name {
+    case "raw": try qemu("create", "-f", "raw", name, "\(Images.size)")
+    case "qcow2-small": try qemu("create", "-f", "qcow2", "-o", "cluster_size=4096,refcount_bits=8", name, "\(Images.size)")
+    case "qcow2-overlay":
+      let bytes = (0..<(4 << 20)).map { UInt8(truncatingIfNeeded: $0 / 3 ^ $0 / 4096) }
+      try Child.write(bytes, to: "\(folder)/base.raw")
+      unsafe _ = truncate("\(folder)/base.raw", Images.size)
+      try qemu("convert", "-c", "-O", "qcow2", "base.raw", "base")
+      try qemu("create", "-f", "qcow2", "-b", "base", "-F", "qcow2", name)
+      return "\(folder)/\(name),format=qcow2,backing=on"
+    default: try qemu("create", "-f", "qcow2", name, "\(Images.size)")
+    }
+    return "\(folder)/\(name)"
+  }
+
+  /// Expects `qemu-img check` to find nothing, not even lost clusters, in those that it knows.
+  func check() throws {
+    for name in names where name != "raw" { try qemu("check", name) }
+  }
+
+  /// What the images take on the host, in blocks of 512 bytes.
+  var blocks: Int {
+    get throws {
+      try names.reduce(0) { sum, name in
+        let usage = try Child.run(["stat", "-c", "%b", "\(folder)/\(name)"], input: "", seconds: 10, directory: folder)
+        return sum + (usage.output.split(whereSeparator: \.isNewline).first.flatMap { Int($0) } ?? 1 << 40)
+      }
+    }
+  }
+
+  private func qemu(_ words: String...) throws {
+    let command = ["sh", "-c", "cd \"$0\" && exec qemu-img \"$@\"", folder] + words
+    let run = try Child.run(command, input: "", seconds: 200, directory: folder)
+    try expect(run.status == 0, "qemu-img \(words.joined(separator: " ")) to work", in: run)
+  }
+
+  func remove() {
+    for name in Child.entries(of: folder) { unsafe _ = unlink("\(folder)/\(name)") }
+    unsafe _ = rmdir(folder)
+  }
+}
