@@ -40,8 +40,8 @@ func command(sees: [Target.Dependency]) -> Target {
 let fuzzers = Target.executableTarget(
   name: "fuzzers",
   dependencies: [
-    "BlockDevice", "BlockTesting", "Boot", "CommandLine", "CommandLineTesting", "ControlTesting", "Machine", "PlatformDevices",
-    "SandboxTesting", "SeccompTesting", "VirtioTesting", "crosvm",
+    "BlockDevice", "BlockTesting", "Boot", "CommandLine", "CommandLineTesting", "ControlTesting", "DiskImageTesting", "Machine",
+    "PlatformDevices", "SandboxTesting", "SeccompTesting", "VirtioTesting", "crosvm",
   ],
   path: "Fuzz", swiftSettings: settings)
 
@@ -115,7 +115,9 @@ let package = Package(
     tests(
       "BlockDeviceTests",
       of: ["BlockDevice", "BlockTesting", "DiskImage", "GuestMemory", "Platform", "Virtio", "VirtioTesting"]),
-    tests("DiskImageTests", of: ["CLinux", "DiskImage", "Platform"]),
+    // Images made by hand, and what is fuzzed.
+    module("DiskImageTesting", sees: ["DiskImage"]),
+    tests("DiskImageTests", of: ["CLinux", "DiskImage", "DiskImageTesting", "Platform"]),
     tests("CrosvmTests", of: ["crosvm", "CommandLine", "Machine", "BasicDevices", "BlockDevice", "PlatformDevices", log]),
     // A device that tries to break out.
     .executableTarget(
