@@ -40,8 +40,8 @@ func command(sees: [Target.Dependency]) -> Target {
 let fuzzers = Target.executableTarget(
   name: "fuzzers",
   dependencies: [
-    "BlockDevice", "BlockTesting", "Boot", "CommandLine", "CommandLineTesting", "ControlTesting", "Machine", "PlatformDevices",
-    "SandboxTesting", "SeccompTesting", "VirtioTesting", "crosvm",
+    "BlockDevice", "BlockTesting", "Boot", "CommandLine", "CommandLineTesting", "ControlTesting", "DiskImageTesting", "Machine",
+    "PlatformDevices", "SandboxTesting", "SeccompTesting", "VirtioTesting", "crosvm",
   ],
   path: "Fuzz", swiftSettings: settings)
 
@@ -72,7 +72,7 @@ let package = Package(
     module("CommandLine", sees: []),
     // Floor 5: device families.
     module("BlockDevice", sees: ["DiskImage", "GuestMemory", "Platform", "Virtio", log]),
-    module("BasicDevices", sees: ["GuestMemory", "Platform", "Virtio", log]),
+    module("BasicDevices", sees: ["DiskImage", "GuestMemory", "Platform", "Virtio", log]),
     module("PlatformDevices", sees: ["Bus", "Interrupts", "Platform", log]),
     // Floor 6: what a kernel needs to start.
     module("Boot", sees: ["GuestMemory", "Platform"]),
@@ -97,7 +97,7 @@ let package = Package(
     module("ControlTesting", sees: ["Control"]),
     tests("ControlTests", of: ["CLinux", "Control", "ControlTesting", "Platform", log]),
     tests("PlatformTests", of: ["CLinux", "Platform"]),
-    tests("BasicDevicesTests", of: ["BasicDevices", "GuestMemory", "Platform", "Virtio", "VirtioTesting"]),
+    tests("BasicDevicesTests", of: ["BasicDevices", "DiskImage", "GuestMemory", "Platform", "Virtio", "VirtioTesting", log]),
     tests("GuestMemoryTests", of: ["GuestMemory", "Platform"]),
     tests("KVMTests", of: ["CLinux", "GuestMemory", "KVM", "Platform"]),
     module("SeccompTesting", sees: ["Seccomp"]),
@@ -115,16 +115,18 @@ let package = Package(
     tests(
       "BlockDeviceTests",
       of: ["BlockDevice", "BlockTesting", "DiskImage", "GuestMemory", "Platform", "Virtio", "VirtioTesting"]),
-    tests("DiskImageTests", of: ["CLinux", "DiskImage", "Platform"]),
-    tests("CrosvmTests", of: ["crosvm", "CommandLine", "Machine", "BlockDevice", "PlatformDevices", log]),
+    // Images made by hand, and what is fuzzed.
+    module("DiskImageTesting", sees: ["DiskImage"]),
+    tests("DiskImageTests", of: ["CLinux", "DiskImage", "DiskImageTesting", "Platform"]),
+    tests("CrosvmTests", of: ["crosvm", "CommandLine", "Machine", "BasicDevices", "BlockDevice", "PlatformDevices", log]),
     // A device that tries to break out.
     .executableTarget(
       name: "hostile-device", dependencies: ["CLinux", "GuestMemory", "Interrupts", "PCI", "Platform", "Sandbox", "Virtio", log],
       path: "Tests/HostileDevice", swiftSettings: settings),
     // The executable as a whole, started as a user does.
     tests("UsageTests", of: ["CLinux", "crosvm", "hostile-device"]),
-    tests("ConfigurationTests", of: ["Machine", "Platform", "BlockDevice", "PlatformDevices"]),
-    tests("MachineTests", of: ["Machine", "CLinux", "Platform"]),
+    tests("ConfigurationTests", of: ["Machine", "Platform", "BasicDevices", "BlockDevice", "PlatformDevices"]),
+    tests("MachineTests", of: ["Machine", "BasicDevices", "Boot", "CLinux", "Platform", log]),
     tests("PCITests", of: ["PCI", "Bus", "Interrupts", "Platform"]),
     tests("VirtioPCITests", of: ["Virtio", "VirtioTesting", "PCI", "Bus", "GuestMemory", "Interrupts", "Platform", log]),
     // Guest tests: a program that runs in the software KVM host and boots stock kernels.

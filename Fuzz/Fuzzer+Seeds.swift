@@ -1,5 +1,6 @@
 internal import CommandLine
 internal import ControlTesting
+internal import DiskImageTesting
 internal import SandboxTesting
 internal import SeccompTesting
 
@@ -20,18 +21,21 @@ extension Fuzzer {
     case .deviceMessage: DeviceMessageSeeds.packets
     case .deviceSession: Fuzzer.choices(kinds: 16, actions: 16) + DeviceSessionSeeds.sessions
     case .seccompPolicy: SeccompSeeds.policies
+    case .androidSparse: [AndroidSparseFile.sample.bytes]
+    case .composite: [CompositeFile.sample.bytes]
     }
   }
 
   /// Words that inputs are made of.
   var dictionary: [String] {
     switch self {
-    case .queue, .pciTransport, .blockRequest, .deviceMessage, .deviceSession: []
+    case .queue, .pciTransport, .blockRequest, .deviceMessage, .deviceSession, .androidSparse: []
     case .kernelLoader: ["HdrS", "\u{7f}ELF", "Xen\0"]
     case .optionValue: [",", "=", "[", "]", "\"", "\\\"", "key=", "[[[[[[[[[[[[[[[["]
     case .commandLine: Fuzzer.commandWords
     case .controlMessage: ControlSeeds.words
     case .seccompPolicy: SeccompSeeds.words
+    case .composite: ["composite_disk\u{1d}", "../", "/"]
     }
   }
 

@@ -2,6 +2,7 @@ internal import BlockTesting
 internal import Boot
 internal import CommandLineTesting
 internal import ControlTesting
+internal import DiskImageTesting
 internal import SandboxTesting
 internal import SeccompTesting
 internal import VirtioTesting
@@ -18,6 +19,8 @@ enum Fuzzer: String, CaseIterable {
   case deviceMessage = "device-message"
   case deviceSession = "device-session"
   case seccompPolicy = "seccomp-policy"
+  case androidSparse = "android-sparse"
+  case composite
 
   /// Feeds one input to what is fuzzed. Whatever the bytes are, this comes back; a trap is a bug.
   func run(_ bytes: [UInt8]) {
@@ -33,6 +36,8 @@ enum Fuzzer: String, CaseIterable {
     case .deviceMessage: fuzzDeviceMessage(bytes)
     case .deviceSession: fuzzDeviceSession(bytes)
     case .seccompPolicy: fuzzSeccompPolicy(bytes)
+    case .androidSparse: fuzzAndroidSparse(bytes)
+    case .composite: fuzzComposite(bytes)
     }
   }
 }

@@ -39,6 +39,9 @@ public enum AddressMapProblem: Error, Equatable, Sendable, CustomStringConvertib
   case notPages(bytes: UInt64)
   /// RAM and a window for 64-bit BARs do not fit under the host's physical address limit.
   case tooLarge(bytes: UInt64, limit: UInt64)
+  /// Persistent memory, up to the image with that index, does not fit between RAM and the host's physical address limit, with the PCI
+  /// window above it.
+  case noRoomForPersistentMemory(index: Int, limit: UInt64)
   /// The number of physical address bits is none that a processor has.
   case badAddressBits(Int)
 
@@ -49,6 +52,8 @@ public enum AddressMapProblem: Error, Equatable, Sendable, CustomStringConvertib
     case .notPages(let bytes): "\(bytes) bytes of RAM are not a multiple of 4096; give whole MiB"
     case .tooLarge(let bytes, let limit):
       "\(mebibytes(bytes)) MiB of RAM and the PCI windows do not fit into the \(mebibytes(limit)) MiB that this host's processor can address; give less"
+    case .noRoomForPersistentMemory(let index, let limit):
+      "image \(index) of persistent memory does not fit into the \(mebibytes(limit)) MiB that this host's processor can address"
     case .badAddressBits(let bits): "\(bits) physical address bits; an x86-64 processor has 36 to 52"
     }
   }

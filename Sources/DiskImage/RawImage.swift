@@ -15,6 +15,8 @@ public final class RawImage: DiskImage, Sendable {
     public var isLocked = true
     /// Whether discarded ranges become holes.
     public var isSparse = true
+    /// Whether the file need not be a whole number of sectors: for one that holds a format, or is not used by sectors.
+    public var allowsAnySize = false
 
     /// Writable, through the page cache, locked, sparse.
     public init() {}
@@ -61,11 +63,14 @@ public final class RawImage: DiskImage, Sendable {
   public init(descriptor: consuming OwnedDescriptor, path: String, options: Options = Options()) throws(DiskError) {
     let number = descriptor.number
     let size = try RawImage.size(of: number, path)
+    guard options.allowsAnySize || size % 512 == 0 else { throw .ragged(path, size: size, blockSize: 512) }
     guard size > 0 else { throw .empty(path) }
     if options.isLocked { try RawImage.lock(number, path, writing: !options.isReadOnly) }
     var alignments = (offset: 512, buffer: 1)
     if options.isDirect { alignments = try RawImage.enableDirect(number, path) }
-    guard size % UInt64(alignments.offset) == 0 else { throw .ragged(path, size: size, blockSize: alignments.offset) }
+    guard options.allowsAnySize || size % UInt64(alignments.offset) == 0 else {
+      throw .ragged(path, size: size, blockSize: alignments.offset)
+    }
     self.path = path
     bytes = Atomic(size)
     self.options = options
@@ -175,9 +180,7 @@ extension RawImage {
       try retrying("examine \(path)") { unsafe Int(fstat(number, &status)) }
       switch status.st_mode & S_IFMT {
       case S_IFREG:
-        let size = UInt64(max(0, status.st_size))
-        guard size % 512 == 0 else { throw DiskError.ragged(path, size: size, blockSize: 512) }
-        return size
+        return UInt64(max(0, status.st_size))
       case S_IFBLK:
         var size: UInt64 = 0
         try retrying("ask for the size of \(path)") { unsafe Int(clinux_ioctl_pointer(number, clinux_BLKGETSIZE64, &size)) }

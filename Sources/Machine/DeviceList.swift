@@ -16,14 +16,17 @@ struct PlannedDevice {
 enum DeviceList {
   /// The kinds of devices, to be built from what came from another process.
   private static let kinds: [any DeviceBlueprint.Type] = [
-    BlockBlueprint.self, EntropyBlueprint.self, ConsoleBlueprint.self, BalloonBlueprint.self,
+    BlockBlueprint.self, PmemBlueprint.self, EntropyBlueprint.self, ConsoleBlueprint.self, BalloonBlueprint.self,
   ]
 
   /// What a configuration asks for, opened, in the order of PCI slots.
-  static func plan(_ configuration: VMConfiguration, ports: SerialPorts) throws -> [PlannedDevice] {
+  static func plan(_ configuration: VMConfiguration, _ persistentMemory: [PersistentMemory], ports: SerialPorts) throws -> [PlannedDevice] {
     var devices: [PlannedDevice] = []
     for (index, disk) in configuration.disks.enumerated() {
       devices.append(PlannedDevice(name: "block\(index)", blueprint: try BlockBlueprint(disk), offersPackedRing: disk.usesPackedQueue))
+    }
+    for (index, memory) in persistentMemory.enumerated() {
+      devices.append(PlannedDevice(name: PersistentMemory.name(index), blueprint: PmemBlueprint(memory.image, at: memory.addresses)))
     }
     if configuration.hasEntropyDevice { devices.append(PlannedDevice(name: "rng", blueprint: EntropyBlueprint())) }
     devices += ports.consoles

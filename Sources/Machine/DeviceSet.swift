@@ -28,15 +28,17 @@ final class DeviceSet: Sendable {
   /// Builds the devices and registers them.
   ///
   /// - Parameter processes: Makes a process for each virtio device; `nil` to have them in this one.
-  init(configuration: VMConfiguration, board: Board, map: X86AddressMap, memory: GuestMemory, processes: DeviceProcesses?, logger: Logger)
-    throws
-  {
+  init(
+    configuration: VMConfiguration, board: Board, map: X86AddressMap, memory: GuestMemory, persistentMemory: [PersistentMemory],
+    processes: DeviceProcesses?, logger: Logger
+  ) throws {
     ports = try SerialPorts(configuration: configuration, logger: logger)
-    let plan = try DeviceList.plan(configuration, ports: ports)
+    let plan = try DeviceList.plan(configuration, persistentMemory, ports: ports)
     let plug = DevicePlug(root: try Self.makeRoot(board: board, map: map), board: board, memory: memory, logger: logger)
     // The processes come to life while the rest of the machine is set up.
     let begun = try plan.map { try plug.begin($0, processes) }
     try ports.attach(to: board)
+    try Self.watchStores(to: persistentMemory, on: board.memoryBus, logger: logger)
     power = try PlatformDeviceList(configuration: configuration, map: map).attach(to: board)
     pluggedDevices = try begun.map { try plug.finish($0) }
     disks = pluggedDevices.prefix(configuration.disks.count).map { device in DiskOperator { try device.perform($0) } }
@@ -54,6 +56,12 @@ final class DeviceSet: Sendable {
     try board.memoryBus.insert(
       ECAM(root: root), base: X86Layout.ecam.lowerBound, length: X86Layout.ecam.upperBound - X86Layout.ecam.lowerBound)
     return root
+  }
+
+  private static func watchStores(to memories: [PersistentMemory], on bus: Bus, logger: Logger) throws {
+    for (index, memory) in memories.enumerated() where memory.image.configuration.isReadOnly {
+      try bus.insert(ReadOnlyMemory(name: PersistentMemory.name(index), logger: logger), at: range(memory.addresses))
+    }
   }
 
   private static func range(_ addresses: Range<UInt64>) throws -> BusRange {

@@ -11,10 +11,10 @@ struct LoadedGuest {
   let firmware: (mapping: MemoryMapping, address: UInt64)?
 
   /// Where the firmware's image is on either side.
-  var firmwareSlot: MemorySlots.Firmware? {
+  var firmwareSlot: MemorySlots.Extra? {
     firmware.map {
-      unsafe MemorySlots.Firmware(
-        hostAddress: UInt64(UInt(bitPattern: $0.mapping.base)), address: $0.address, size: UInt64($0.mapping.count))
+      unsafe MemorySlots.Extra(
+        hostAddress: UInt64(UInt(bitPattern: $0.mapping.base)), address: $0.address, size: UInt64($0.mapping.count), isReadOnly: true)
     }
   }
 }

@@ -1,3 +1,4 @@
+internal import BasicDevices
 internal import Boot
 internal import Bus
 internal import CLinux
@@ -25,6 +26,7 @@ public final class Machine: Sendable {
   /// Keeps what the kernel maps into the guest.
   private let memory: GuestMemory
   private let guest: LoadedGuest
+  private let persistentMemory: [PersistentMemory]
   private let logger: Logger
   private let requests: RequestHandler
   private let server: ControlServer?
@@ -57,12 +59,17 @@ public final class Machine: Sendable {
     try Machine.checkHost(for: configuration)
     let board = try Board(system: system, configuration: configuration, control: control, loop: loop, logger: logger)
     let leaves = try system.supportedCPUID()
-    let map = try X86AddressMap(ramSize: configuration.memory.size, physicalAddressBits: HostProcessor.physicalAddressBits(leaves))
+    let images = try PersistentMemory.open(configuration.persistentMemory)
+    let map = try PersistentMemory.addressMap(
+      ramSize: configuration.memory.size, images, physicalAddressBits: HostProcessor.physicalAddressBits(leaves))
     memory = try Machine.makeMemory(map, size: configuration.memory.size)
-    devices = try DeviceSet(configuration: configuration, board: board, map: map, memory: memory, processes: processes, logger: logger)
+    persistentMemory = try PersistentMemory.map(images, map, logger: logger)
+    devices = try DeviceSet(
+      configuration: configuration, board: board, map: map, memory: memory, persistentMemory: persistentMemory, processes: processes,
+      logger: logger)
     guest = try GuestLoader(configuration: configuration, board: devices.description, map: map, memory: memory).load()
 
-    try MemorySlots(machine: board.machine).map(memory, firmware: guest.firmwareSlot)
+    try MemorySlots(machine: board.machine).map(memory, persistentMemory.map(\.slot) + (guest.firmwareSlot.map { [$0] } ?? []))
     let state = ProcessorState(
       identification: ProcessorIdentification(
         processors: configuration.cpus.count, supported: leaves,
@@ -72,7 +79,7 @@ public final class Machine: Sendable {
     processors = try Machine.makeProcessors(configuration.cpus.count, of: board, limit: system.processorLimit, state, guest.entry)
     surroundings = ProcessorThread.Surroundings(
       ports: board.ports, memory: board.memoryBus, control: control, confinement: confinement, endOfInterrupt: board.endOfInterrupt,
-      logger: logger)
+      images: persistentMemory.map(\.image.configuration.path), logger: logger)
     let requests = RequestHandler(control: control, devices: devices, version: version, logger: logger)
     self.requests = requests
     // Last, so that whoever finds the socket finds a machine.
@@ -141,6 +148,8 @@ public final class Machine: Sendable {
     }
     try loop.add(control.ended.number) { [loop] _ in loop.stop() }
     try launcher?.watch(loop) { [control] reason in control.end(.crashed(reason)) }
+    let watch = PersistentMemoryWatch(persistentMemory, loop: loop, logger: logger) { [control] in control.end(.crashed($0)) }
+    defer { watch?.stop() }
     // Before the first thread, which inherits it.
     try confinement?.enter()
     let streams = try devices.startStreams()

@@ -17,6 +17,8 @@ final class ProcessorThread: Sendable {
     let confinement: Confinement?
     /// Called when the guest acknowledges an interrupt of an IOAPIC in the VMM.
     let endOfInterrupt: (@Sendable (UInt8) -> Void)?
+    /// The images of persistent memory, for messages.
+    let images: [String]
     let logger: Logger
   }
 
@@ -86,8 +88,16 @@ final class ProcessorThread: Sendable {
         }
       }
     } catch {
-      around.control.end(.crashed("processor \(processor.identifier): \(error)"))
+      around.control.end(.crashed("processor \(processor.identifier): \(error)\(explanation(of: error, around.images))"))
     }
+  }
+
+  /// What the failure may come from, in words; empty where that is not known.
+  private static func explanation(of error: any Error, _ images: [String]) -> String {
+    // The kernel has no page for an address that has one: a file's, for guest RAM is nobody else's.
+    guard case .request(let cause)? = error as? KVMError, cause.code == EFAULT, !images.isEmpty else { return "" }
+    return "; a persistent memory image was made shorter, or cannot be read, or its file system is full: "
+      + images.map(\.debugDescription).joined(separator: ", ")
   }
 
   /// Waits while the machine is paused.

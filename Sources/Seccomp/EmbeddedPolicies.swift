@@ -121,6 +121,8 @@ enum EmbeddedPolicies {
       wait4: 1
       # Timers of the clock and the interval timer.
       timerfd_settime: 1
+      # How long an image of persistent memory is, when somebody has changed it.
+      lseek: arg2 == SEEK_END
       # The control socket, and outputs that are sockets.
       accept: 1
       fcntl: arg1 == F_SETFD || arg1 == F_DUPFD_CLOEXEC
@@ -131,6 +133,16 @@ enum EmbeddedPolicies {
       # Processors confine themselves further, and stay where --cpu-affinity wants them.
       seccomp: arg0 == SECCOMP_SET_MODE_FILTER
       sched_setaffinity: 1
+
+      """#,
+      "pmem.policy": #"""
+      # The persistent memory device: an image file or a block device, which arrives open. The machine maps it, not this process.
+      @include ./common_device.policy
+
+      # What the guest wrote goes to stable storage.
+      fdatasync: 1
+      # Stacks of ended threads, and program text that only the start needed.
+      madvise: arg2 == MADV_DONTNEED
 
       """#,
       "rng.policy": #"""
@@ -302,6 +314,8 @@ enum EmbeddedPolicies {
       wait4: 1
       # Timers of the clock and the interval timer.
       timerfd_settime: 1
+      # How long an image of persistent memory is, when somebody has changed it.
+      lseek: arg2 == SEEK_END
       # The control socket, and outputs that are sockets.
       accept: 1
       fcntl: arg1 == F_SETFD || arg1 == F_DUPFD_CLOEXEC
@@ -312,6 +326,16 @@ enum EmbeddedPolicies {
       # Processors confine themselves further, and stay where --cpu-affinity wants them.
       seccomp: arg0 == SECCOMP_SET_MODE_FILTER
       sched_setaffinity: 1
+
+      """#,
+      "pmem.policy": #"""
+      # The persistent memory device: an image file or a block device, which arrives open. The machine maps it, not this process.
+      @include ./common_device.policy
+
+      # What the guest wrote goes to stable storage.
+      fdatasync: 1
+      # Stacks of ended threads, and program text that only the start needed.
+      madvise: arg2 == MADV_DONTNEED
 
       """#,
       "rng.policy": #"""

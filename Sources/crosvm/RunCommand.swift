@@ -18,6 +18,7 @@ enum RunCommand {
     }
     configuration.disks = try arguments.values(
       of: DiskOptions.block, DiskOptions.rootDisk, DiskOptions.rwroot, DiskOptions.disk, DiskOptions.rwdisk)
+    configuration.persistentMemory = try arguments.values(of: PmemOptions.pmem, PmemOptions.pmemDevice, PmemOptions.rwPmemDevice)
     configuration.serialPorts = try arguments.values(of: SerialOption.serial)
     let isSplit = arguments.contains(RunOptions.splitIrqchip)
     configuration.interruptController = try arguments.value(of: RunOptions.irqchip) ?? (isSplit ? .split : .kernel)

@@ -34,6 +34,31 @@ struct X86AddressMapTests {
     }
   }
 
+  @Test("persistent memory lies between RAM and the window, aligned and apart", arguments: [1 << 30, 5 << 30] as [UInt64])
+  func persistentMemory(ramSize: UInt64) throws {
+    let sizes: [UInt64] = [2 << 20, 128 << 20, 20 << 30]
+    let map = try X86AddressMap(ramSize: ramSize, persistentMemory: sizes, physicalAddressBits: 40)
+    #expect(map.persistentMemory.map { $0.upperBound - $0.lowerBound } == sizes)
+    #expect(map.persistentMemory.allSatisfy { $0.lowerBound % (128 << 20) == 0 })
+    var end = map.highRAM.upperBound
+    for range in map.persistentMemory + [map.pciWindow64] {
+      #expect(range.lowerBound >= end)
+      end = range.upperBound
+    }
+    #expect(end <= 1 << 40)
+    #expect(map.e820 == (try self.map(ramSize)).e820)
+    #expect(try self.map(ramSize).persistentMemory.isEmpty)
+  }
+
+  @Test("persistent memory that does not fit is refused, by its index")
+  func persistentMemoryTooLarge() {
+    for (sizes, index) in [([64 << 30], 0), ([2 << 20, .max - 4095], 1), ([1 << 30, 59 << 30, 2 << 20], 2)] as [([UInt64], Int)] {
+      #expect(throws: BootError.addressMap(.noRoomForPersistentMemory(index: index, limit: 1 << 36))) {
+        try X86AddressMap(ramSize: 1 << 30, persistentMemory: sizes, physicalAddressBits: 36)
+      }
+    }
+  }
+
   @Test("amounts of RAM that cannot be are refused")
   func absurd() {
     #expect(throws: BootError.addressMap(.tooSmall(bytes: 0))) { try map(0) }

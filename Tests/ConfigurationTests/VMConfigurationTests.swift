@@ -1,3 +1,4 @@
+import BasicDevices
 import BlockDevice
 import Glibc
 import Machine
@@ -132,6 +133,43 @@ struct VMConfigurationTests {
     var odd = BlockConfiguration(path: image)
     odd.queueCount = 0
     expect(machine { $0.disks = [odd] }, toFailWith: image, "0 queues")
+  }
+
+  @Test func persistentMemoryIsLookedAt() throws {
+    let image = directory.file("pmem")
+    expect(machine { $0.persistentMemory = [.init(path: "")] }, toFailWith: "persistent memory image \"\" has an empty path")
+    expect(machine { $0.persistentMemory = [.init(path: "/no/such")] }, toFailWith: "persistent memory image \"/no/such\" does not exist")
+    expect(machine { $0.persistentMemory = [.init(path: "/tmp")] }, toFailWith: "\"/tmp\" is a directory")
+    expect(machine { $0.persistentMemory = [.init(path: "/dev/null")] }, toFailWith: "neither a regular file nor a block device")
+    expect(machine { $0.persistentMemory = [.init(path: image), .init(path: image)] }, toFailWith: "same file")
+    expect(
+      machine {
+        $0.disks = [.init(path: image, isReadOnly: true)]
+        $0.persistentMemory = [.init(path: image)]
+      }, toFailWith: "same file")
+    try machine { $0.persistentMemory = [.init(path: image, isReadOnly: true), .init(path: image, isReadOnly: true)] }.validate()
+    expect(
+      machine {
+        $0.persistentMemory = [.init(path: image)]
+        $0.serialPorts = [SerialConfiguration(backend: .file(path: image))]
+      }, toFailWith: "serial output")
+    #expect(machine { $0.persistentMemory = [.init(path: image)] }.pciDeviceCount == 3)
+  }
+
+  @Test func persistentMemoryCanBeTheRoot() throws {
+    let image = directory.file("pmem")
+    let other = PmemConfiguration(path: directory.file("other"), isReadOnly: true)
+    let root = PmemConfiguration(path: image, isRoot: true)
+    let configuration = machine { $0.persistentMemory = [other, root] }
+    try configuration.validate()
+    #expect(configuration.kernelParameters.suffix(2) == ["root=/dev/pmem1", "rw"])
+    let readOnly = machine { $0.persistentMemory = [.init(path: image, isReadOnly: true, isRoot: true)] }
+    #expect(readOnly.kernelParameters.suffix(2) == ["root=/dev/pmem0", "ro"])
+    expect(
+      machine {
+        $0.disks = [.init(path: directory.file("disk"), isRoot: true)]
+        $0.persistentMemory = [root]
+      }, toFailWith: "root disk", "choose one")
   }
 
   @Test(.disabled(if: geteuid() == 0, "root may read everything")) func filesWithoutPermissionAreNamed() {

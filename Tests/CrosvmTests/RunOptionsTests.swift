@@ -1,3 +1,4 @@
+import BasicDevices
 import BlockDevice
 import CommandLine
 import Machine
@@ -90,6 +91,17 @@ struct RunOptionsTests {
       ])
   }
 
+  @Test func persistentMemoryKeepsTheOrderOfTheCommandLine() throws {
+    let configuration = try configuration(
+      "--rw-pmem-device", "a", "--pmem", "b,ro,root", "k", "--pmem-device", "c,lock=false", "--pmem=path=d")
+    var unlocked = PmemConfiguration(path: "c", isReadOnly: true)
+    unlocked.isLocked = false
+    #expect(
+      configuration.persistentMemory == [
+        PmemConfiguration(path: "a"), PmemConfiguration(path: "b", isReadOnly: true, isRoot: true), unlocked, PmemConfiguration(path: "d"),
+      ])
+  }
+
   @Test func serialPorts() throws {
     let configuration = try configuration(
       "--serial", "stdout,console,stdin,earlycon", "--serial=type=file,path=log,num=2", "--serial", "hardware=virtio-console,type=syslog",
@@ -116,6 +128,11 @@ struct RunOptionsTests {
       (
         ["k", "-c", "1,clusters=[[0]]"],
         "--cpus \"1,clusters=[[0]]\": the key \"clusters\" is not available in this build, at character 3; drop it"
+      ),
+      (["k", "--pmem", "ro=true"], "--pmem: there is no path; give path=PATH"),
+      (
+        ["k", "--pmem", "a,vma-size=1"],
+        "--pmem \"a,vma-size=1\": the key \"vma-size\" is not available in this build, at character 3; drop it"
       ),
       (["k", "-m", "0"], "--mem: \"0\" is out of range; give a whole number of MiB, or one with K, M, G or T, from 16M to 4T"),
       (["k", "-m", "18446744073709551615"], "--mem: \"18446744073709551615\" is out of range; give"),

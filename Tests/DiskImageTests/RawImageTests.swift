@@ -46,6 +46,10 @@ import Testing
     #expect(throws: DiskError.ragged(ragged, size: 1000, blockSize: 512)) { try RawImage(path: ragged) }
     let empty = try scratch.file("empty", size: 0)
     #expect(throws: DiskError.empty(empty)) { try RawImage(path: empty) }
+    var options = options()
+    options.allowsAnySize = true
+    #expect(try RawImage(path: ragged, options: options).size == 1000)
+    #expect(throws: DiskError.empty(empty)) { try RawImage(path: empty, options: options) }
     #expect("\(DiskError.ragged("/x", size: 1000, blockSize: 512))".hasSuffix("not a multiple of 512; extend it to 1024 bytes"))
   }
 

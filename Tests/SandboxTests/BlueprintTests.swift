@@ -86,6 +86,17 @@ import VirtioTesting
     }
   }
 
+  @Test func persistentMemoryGoesToAnotherProcess() throws {
+    try withImage { path in
+      let image = try PmemImage(PmemConfiguration(path: path))
+      let blueprint = PmemBlueprint(image, at: 0x1_0000_0000..<0x1_0020_0000)
+      try check(blueprint, descriptors: 1)
+      let device = try read(encoded(blueprint), copies(blueprint), as: PmemBlueprint.self).build(logger: silent)
+      #expect(device.type == .pmem && device.readConfiguration(offset: 0, width: 8) == 0x1_0000_0000)
+      #expect(device.readConfiguration(offset: 8, width: 8) == 0x20_0000)
+    }
+  }
+
   @Test func aDescriptorIsTakenOnce() throws {
     try withImage { path in
       let blueprint = try BlockBlueprint(BlockConfiguration(path: path, isReadOnly: true))

@@ -85,6 +85,41 @@ struct StartTests {
     for mistake in mistakes { try mistake.expect(status: 1, in: workplace) }
   }
 
+  @Test func persistentMemoryThatCannotBeUsedIsNamed() throws {
+    workplace.writeZeros("empty", count: 0)
+    workplace.writeZeros("huge", count: (4 << 40) + 512)
+    let mistakes = [
+      Mistake.ofKernel("--pmem", "empty", "kernel", says: "the disk image \"empty\" is empty; give it a size"),
+      Mistake.ofKernel("--pmem-device", "huge", "kernel", says: "the persistent memory image \"huge\" has", "at most 4 TiB"),
+    ]
+    for mistake in mistakes { try mistake.expect(status: 1, in: workplace) }
+  }
+
+  @Test(arguments: [[], ["--disable-sandbox"]]) func persistentMemoryIsLockedWhileItIsUsed(options: [String]) throws {
+    workplace.writeZeros("image", count: 4096)
+    workplace.write("spins", Firmware.spins)
+    let first = try Crosvm(["run", "--rw-pmem-device", "image", "--bios", "spins"] + options, in: workplace)
+    #expect(first.waitForOutput("A"))
+    for option in ["--pmem", "--rwdisk"] {
+      try Mistake.ofKernel(option, "image", "kernel", says: "the disk image \"image\" is used by another process", "lock=false")
+        .expect(status: 1, in: workplace)
+    }
+    first.send(SIGTERM)
+    let ending = first.end()
+    #expect(ending.status == 0 && ending.errors.contains("pmem0") && ending.errors.contains("extend it with truncate -s 2097152"))
+  }
+
+  @Test(arguments: [[], ["--disable-sandbox"]]) func persistentMemoryThatIsMadeShorterEndsTheMachine(options: [String]) throws {
+    workplace.writeZeros("image", count: 2 << 20)
+    workplace.write("spins", Firmware.spins)
+    let machine = try Crosvm(["run", "--rw-pmem-device", "image", "--bios", "spins"] + options, in: workplace)
+    #expect(machine.waitForOutput("A"))
+    #expect(unsafe truncate("\(workplace.path)/image", 4096) == 0)
+    let ending = machine.end()
+    #expect(
+      ending.status == 1 && ending.errors.contains("\"image\" was made shorter while the guest used it, from 2097152 to 4096"), "\(ending)")
+  }
+
   @Test func aDiskThatAnotherInstanceUsesIsNamed() throws {
     workplace.writeZeros("disk", count: 4096)
     workplace.write("spins", Firmware.spins)

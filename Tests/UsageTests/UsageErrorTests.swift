@@ -35,6 +35,8 @@ struct UsageErrorTests {
     Mistake("run", "--bios", "firmware", "-i", "disk", says: "--initrd and --bios exclude each other"),
     Mistake("run", "--rwroot", "disk", "--root", "kernel", "kernel", says: "both \"disk\" and \"kernel\"", "root disk; choose one"),
     Mistake("run", "--rwdisk", "disk", "-d", "./disk", "kernel", says: "\"disk\" and \"./disk\" are the same file", "make both read-only"),
+    Mistake("run", "--pmem", "disk", "-d", "./disk", "kernel", says: "\"./disk\" and \"disk\" are the same file", "make both read-only"),
+    Mistake("run", "--pmem", "disk,root", "--root", "kernel", "kernel", says: "both \"kernel\" and \"disk\"", "root disk; choose one"),
     Mistake(
       "run", "--serial", "console", "--serial", "stdout,num=2,console", "--serial", "num=3,console", "kernel",
       says: "\"console\" is not possible; give stdout"),
@@ -88,6 +90,9 @@ struct UsageErrorTests {
     Mistake("run", "--bios", "missing", says: "the firmware \"missing\" does not exist"),
     Mistake("run", "--rwdisk", "missing", "kernel", says: "the disk image \"missing\" does not exist; check the path"),
     Mistake("run", "-r", "directory", "kernel", says: "the disk image \"directory\" is a directory"),
+    Mistake("run", "--pmem-device", "missing", "kernel", says: "the persistent memory image \"missing\" does not exist; check the path"),
+    Mistake("run", "--pmem", "directory", "kernel", says: "the persistent memory image \"directory\" is a directory; give"),
+    Mistake("run", "--rw-pmem-device", "fifo", "kernel", says: "image \"fifo\" is neither a regular file nor a block device; give"),
     Mistake("run", "-d", "fifo", "kernel", says: "the disk image \"fifo\" is neither a regular file nor a block device; give"),
     Mistake("run", "--serial", "file,path=directory", "kernel", says: "the serial output file \"directory\" is a directory"),
     Mistake("run", "--serial", "file,path=no/log", "kernel", says: "\"no/log\" lies in a directory that does not exist; create it"),

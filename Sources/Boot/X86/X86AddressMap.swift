@@ -8,34 +8,58 @@ public struct X86AddressMap: Equatable, Sendable {
   public let lowRAM: Range<UInt64>
   /// RAM from 4 GiB on: what the hole displaced. Empty when all fits below.
   public let highRAM: Range<UInt64>
-  /// Window for 64-bit BARs, above all RAM. Its size is a power of two and it begins at a multiple of its size, so a BAR of any size that
+  /// Images of persistent memory, in the order in which they were asked for, above all RAM and close to it: Linux, with a randomized layout,
+  /// keeps room for what is near. Each begins at a multiple of `persistentMemoryAlignment`.
+  public let persistentMemory: [Range<UInt64>]
+  /// Window for 64-bit BARs, above all RAM and persistent memory. Its size is a power of two and it begins at a multiple of its size, so a BAR of any size that
   /// fits has an aligned place.
   public let pciWindow64: Range<UInt64>
 
   /// No larger than this, so that with usual amounts of RAM the window ends below 1012 GiB, where AMD processors reserve 12 GiB.
   static let largestWindow: UInt64 = 1 << 38
   static let smallestWindow: UInt64 = 1 << 28
+  /// Older kernels take persistent memory only from whole sections of their memory map: 128 MiB.
+  static let persistentMemoryAlignment: UInt64 = 128 << 20
 
   /// Lays out the guest.
   ///
   /// - Parameters:
   ///   - ramSize: Bytes of RAM, at least 1 MiB and a multiple of 4096.
+  ///   - persistentMemory: Bytes of each image of persistent memory, multiples of 4096.
   ///   - physicalAddressBits: How many address bits the host's processor has (CPUID 0x80000008), 36 to 52.
   /// - Throws: `BootError.addressMap`.
-  public init(ramSize: UInt64, physicalAddressBits: Int) throws(BootError) {
+  public init(ramSize: UInt64, persistentMemory sizes: [UInt64] = [], physicalAddressBits: Int) throws(BootError) {
     guard ramSize >= X86Layout.firstKernelAddress else { throw .addressMap(.tooSmall(bytes: ramSize)) }
     guard ramSize % 4096 == 0 else { throw .addressMap(.notPages(bytes: ramSize)) }
     guard (36...52).contains(physicalAddressBits) else { throw .addressMap(.badAddressBits(physicalAddressBits)) }
     let limit = UInt64(1) << UInt64(physicalAddressBits)
     let low = min(ramSize, X86Layout.pciWindow32.lowerBound)
     let (highEnd, overflow) = X86Layout.fourGiB.addingReportingOverflow(ramSize - low)
-    guard !overflow, highEnd <= limit, let window = X86AddressMap.window(above: highEnd, limit: limit) else {
+    guard !overflow, highEnd <= limit, X86AddressMap.window(above: highEnd, limit: limit) != nil else {
       throw .addressMap(.tooLarge(bytes: ramSize, limit: limit))
+    }
+    let places = try X86AddressMap.places(of: sizes, above: highEnd, limit: limit)
+    guard let window = X86AddressMap.window(above: places.last?.upperBound ?? highEnd, limit: limit) else {
+      throw .addressMap(.noRoomForPersistentMemory(index: max(0, sizes.count - 1), limit: limit))
     }
     self.ramSize = ramSize
     lowRAM = 0..<low
     highRAM = X86Layout.fourGiB..<highEnd
+    persistentMemory = places
     pciWindow64 = window
+  }
+
+  /// Places one after the other, from `start` on; `start` and `limit` are at most 2^52.
+  private static func places(of sizes: [UInt64], above start: UInt64, limit: UInt64) throws(BootError) -> [Range<UInt64>] {
+    var places: [Range<UInt64>] = []
+    var end = start
+    for (index, size) in sizes.enumerated() {
+      let base = (end + (persistentMemoryAlignment - 1)) / persistentMemoryAlignment * persistentMemoryAlignment
+      guard base <= limit, size <= limit - base else { throw .addressMap(.noRoomForPersistentMemory(index: index, limit: limit)) }
+      end = base + size
+      places.append(base..<end)
+    }
+    return places
   }
 
   /// The largest aligned power of two between `start` and `limit`, which both are at most 2^52.

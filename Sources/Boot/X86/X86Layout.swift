@@ -17,7 +17,8 @@
 /// | 0xf4000000 | 0xf8000000 | PCI configuration space (ECAM), buses 0 to 63                    |
 /// | 0xf8000000 |    4 GiB   | platform devices, KVM's own pages, firmware ending at 4 GiB      |
 /// |    4 GiB   | high end   | RAM that did not fit below 0xd0000000                            |
-/// | above it   |            | window for 64-bit PCI BARs                                       |
+/// | above it   |            | images of persistent memory, each at a multiple of 128 MiB       |
+/// | above them |            | window for 64-bit PCI BARs                                       |
 public enum X86Layout {
   /// Word in the BIOS data area: the EBDA's segment number.
   public static let ebdaSegmentWord: UInt64 = 0x40e

@@ -13,6 +13,8 @@ public enum ConfigurationError: Error, Equatable, CustomStringConvertible {
     case firmware
     /// The image of a disk.
     case disk = "disk image"
+    /// The image of a persistent memory device.
+    case persistentMemory = "persistent memory image"
     /// Where a serial port writes.
     case serialOutput = "serial output file"
   }
@@ -55,11 +57,11 @@ public enum ConfigurationError: Error, Equatable, CustomStringConvertible {
   case memoryAlignment(UInt64)
   /// A disk is wrong in itself.
   case disk(path: String, BlockConfigurationError)
-  /// Two disks are to be the root.
+  /// Two disks, or persistent memory devices, are to be the root.
   case twoRootDisks(String, String)
   /// The root disk has no letter: only the first 26 disks are `/dev/vda` to `/dev/vdz`.
   case rootDiskPosition(path: String, index: Int)
-  /// Two disks that lock are the same file, and one of them may be written.
+  /// Two disks, or persistent memory devices, that lock are the same file, and one of them may be written.
   case diskUsedTwice(String, String)
   /// A serial port is wrong in itself.
   case serial(SerialConfigurationError)
@@ -126,10 +128,12 @@ extension ConfigurationError.FileProblem {
     case .missing: "does not exist; check the path"
     case .missingDirectory: "lies in a directory that does not exist; create it or check the path"
     case .directory: "is a directory; give the path of a file"
-    case .unsuitable where role == .disk: "is neither a regular file nor a block device; give one of them"
+    case .unsuitable where role == .disk || role == .persistentMemory: "is neither a regular file nor a block device; give one of them"
     case .unsuitable: "is not a regular file; give the path of one, or copy into one what can be read from it"
     case .unreadable: "cannot be read; change its permissions or run as another user"
     case .unwritable where role == .disk: "cannot be written; change its permissions or let the guest only read it (ro, --disk)"
+    case .unwritable where role == .persistentMemory:
+      "cannot be written; change its permissions or let the guest only read it (ro, --pmem-device)"
     case .unwritable: "cannot be written; change its permissions or give another path"
     case .unreachable(let number): "cannot be looked up: \(systemErrorText(number)); check the path"
     }

@@ -26,8 +26,7 @@ enum PathCheck {
   }
 
   /// A regular file or block device that can be read and, unless it is to be read only, written.
-  static func diskImage(_ path: String, isReadOnly: Bool) throws(ConfigurationError) -> Identity {
-    let role = ConfigurationError.FileRole.disk
+  static func image(_ path: String, as role: ConfigurationError.FileRole, isReadOnly: Bool) throws(ConfigurationError) -> Identity {
     let status = try status(of: path, as: role)
     try refuseDirectory(status, path, role)
     let kind = status.st_mode & S_IFMT

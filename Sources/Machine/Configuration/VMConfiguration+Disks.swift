@@ -1,3 +1,4 @@
+internal import BasicDevices
 internal import BlockDevice
 
 extension VMConfiguration {
@@ -25,21 +26,19 @@ extension VMConfiguration {
   }
 
   private func validateRootDisk() throws(ConfigurationError) {
-    let roots = disks.indices.filter { disks[$0].isRoot }
-    guard let root = roots.first else { return }
-    guard roots.count == 1 else { throw .twoRootDisks(disks[root].path, disks[roots[1]].path) }
+    let roots = disks.filter(\.isRoot).map(\.path) + persistentMemory.filter(\.isRoot).map(\.path)
+    guard roots.count <= 1 else { throw .twoRootDisks(roots[0], roots[1]) }
+    guard let root = disks.firstIndex(where: \.isRoot) else { return }
     guard VMConfiguration.diskName(root) != nil else { throw .rootDiskPosition(path: disks[root].path, index: root) }
   }
 
   private func validateDiskFiles() throws(ConfigurationError) {
-    var seen: [PathCheck.Identity: BlockConfiguration] = [:]
-    for disk in disks {
-      let identity = try PathCheck.diskImage(disk.path, isReadOnly: disk.isReadOnly)
-      guard disk.isLocked else { continue }
-      if let other = seen[identity], !(other.isReadOnly && disk.isReadOnly) {
-        throw .diskUsedTwice(other.path, disk.path)
+    var seen: [PathCheck.Identity: (path: String, isReadOnly: Bool)] = [:]
+    for image in try lockedImages() {
+      if let other = seen[image.identity], !(other.isReadOnly && image.isReadOnly) {
+        throw .diskUsedTwice(other.path, image.path)
       }
-      seen[identity] = disk
+      seen[image.identity] = (image.path, image.isReadOnly)
     }
   }
 }

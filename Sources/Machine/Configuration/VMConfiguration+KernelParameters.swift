@@ -1,8 +1,7 @@
-internal import BlockDevice
 internal import PlatformDevices
 
 extension VMConfiguration {
-  /// The words of the kernel's command line in their order: what the machine needs, the root disk, then the user's, which so have the last word.
+  /// The words of the kernel's command line in their order: what the machine needs, the root device, then the user's, which so have the last word.
   ///
   /// Empty where a firmware is started.
   public var kernelParameters: [String] {
@@ -29,8 +28,8 @@ extension VMConfiguration {
   }
 
   private var rootParameters: [String] {
-    guard let index = disks.firstIndex(where: \.isRoot), let name = VMConfiguration.diskName(index) else { return [] }
-    return ["root=\(name)", disks[index].isReadOnly ? "ro" : "rw"]
+    guard let root = rootDevice else { return [] }
+    return ["root=\(root.name)", root.isReadOnly ? "ro" : "rw"]
   }
 
   /// Where a PC's COM ports are, by their number.

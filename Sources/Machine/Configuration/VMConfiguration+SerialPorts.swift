@@ -1,3 +1,4 @@
+internal import BasicDevices
 internal import BlockDevice
 public import PlatformDevices
 
@@ -48,9 +49,10 @@ extension VMConfiguration {
 
   /// The files that the machine works with besides those it writes its output to.
   private var inputFiles: [String] {
-    switch boot {
-    case .kernel(let kernel): disks.map(\.path) + [kernel.path] + (kernel.initramfs.map { [$0] } ?? [])
-    case .firmware(let path): disks.map(\.path) + [path]
+    let images = disks.map(\.path) + persistentMemory.map(\.path)
+    return switch boot {
+    case .kernel(let kernel): images + [kernel.path] + (kernel.initramfs.map { [$0] } ?? [])
+    case .firmware(let path): images + [path]
     }
   }
 

@@ -1,3 +1,4 @@
+public import BasicDevices
 public import BlockDevice
 public import PlatformDevices
 
@@ -16,6 +17,9 @@ public struct VMConfiguration: Sendable, Equatable {
 
   /// The disks, in the order in which the guest finds them: the first is `/dev/vda`.
   public var disks: [BlockConfiguration]
+
+  /// The persistent memory devices, in the order in which the guest finds them: the first is `/dev/pmem0`.
+  public var persistentMemory: [PmemConfiguration]
 
   /// The serial ports that the user names.
   ///
@@ -69,6 +73,7 @@ public struct VMConfiguration: Sendable, Equatable {
     cpus = CPUConfiguration()
     memory = MemoryConfiguration()
     disks = []
+    persistentMemory = []
     serialPorts = []
     hasEntropyDevice = true
     hasBalloon = true
@@ -86,7 +91,8 @@ public struct VMConfiguration: Sendable, Equatable {
 
   /// How many PCI devices the machine has, besides the host bridge.
   public var pciDeviceCount: Int {
-    disks.count + serialPorts.count { $0.hardware == .virtioConsole } + (hasEntropyDevice ? 1 : 0) + (hasBalloon ? 1 : 0)
+    disks.count + persistentMemory.count + serialPorts.count { $0.hardware == .virtioConsole } + (hasEntropyDevice ? 1 : 0)
+      + (hasBalloon ? 1 : 0)
   }
 
   /// Checks every value, what they say together, and that the files they name can be opened.

@@ -40,6 +40,9 @@ enum Table {
           DiskOptions.block.description, DiskOptions.rootDisk.description, DiskOptions.rwroot.description,
           DiskOptions.disk.description, DiskOptions.rwdisk.description,
         ]),
+      OptionGroup(
+        "Persistent memory",
+        [PmemOptions.pmem.description, PmemOptions.pmemDevice.description, PmemOptions.rwPmemDevice.description]),
       OptionGroup("Serial ports", [SerialOption.serial.description]),
       OptionGroup("Control", [RunOptions.socket.description, RunOptions.name.description]),
       OptionGroup(

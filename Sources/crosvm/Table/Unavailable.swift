@@ -27,8 +27,8 @@ extension Table {
     Command.Unavailable("it has no TPM", "--software-tpm", "--vtpm-proxy"),
     Command.Unavailable("it has no USB controller", "--no-usb"),
     Command.Unavailable("its balloon has no such settings", "--balloon-control", "--balloon-bias-mib", "--balloon-page-reporting"),
-    Command.Unavailable(
-      "it has no persistent memory devices", "--pmem", "--pmem-device", "--rw-pmem-device", "--pmem-ext2", "--pstore", "--pflash"),
+    Command.Unavailable("it makes no file systems", "--pmem-ext2"),
+    Command.Unavailable("it has no such memory devices", "--pstore", "--pflash"),
     Command.Unavailable("it has no SCSI devices", "--scsi-block"),
     Command.Unavailable("it has no VFIO devices", "--vfio", "--vfio-platform"),
     Command.Unavailable("it has no vhost-user devices", "--vhost-user", "--vhost-user-connect-timeout-ms"),
