@@ -47,7 +47,7 @@ struct PersistentMemory {
   static func map(_ images: [PmemImage], _ map: X86AddressMap, logger: Logger) throws(SystemError) -> [PersistentMemory] {
     var memories: [PersistentMemory] = []
     for (image, addresses) in zip(images, map.persistentMemory) {
-      if let warning = image.warning { logger.warning("\(name(memories.count)): \(warning)") }
+      for warning in image.warnings { logger.warning("\(name(memories.count)): \(warning)") }
       memories.append(PersistentMemory(image: image, addresses: addresses, mapping: try image.map()))
     }
     return memories

@@ -30,15 +30,23 @@ import Testing
     try withFile(of: size) {
       let image = try PmemImage(PmemConfiguration(path: path))
       #expect(image.size == UInt64(size) && image.guestSize == guestSize)
-      #expect((image.warning == nil) == (UInt64(size) == guestSize))
-      #expect(image.warning?.contains("truncate -s \(guestSize)") != false)
+      let warnings = image.warnings.filter { $0.contains("truncate -s \(guestSize)") }
+      #expect(warnings.count == (UInt64(size) == guestSize ? 0 : 1))
     }
   }
 
   @Test func nothingIsLostOfAnImageThatIsOnlyRead() throws {
     try withFile(of: 512) {
       let image = try PmemImage(PmemConfiguration(path: path, isReadOnly: true))
-      #expect(image.warning == nil)
+      #expect(image.warnings.isEmpty)
+    }
+  }
+
+  @Test func anImageThatItsFileSystemCannotHoldIsToldOf() throws {
+    // 8 TiB of holes.
+    try withFile(of: 8 << 40) {
+      let warnings = try PmemImage(PmemConfiguration(path: path)).warnings
+      #expect(warnings.count == 1 && warnings[0].contains("has 8388608 MiB of holes") && warnings[0].contains("fallocate -l \(8 << 40)"))
     }
   }
 

@@ -42,11 +42,34 @@ public final class PmemImage: Sendable {
     return end < 0 ? nil : UInt64(end)
   }
 
-  /// What the user should know of an image that is shorter than what the guest sees of it; `nil` where nothing can be lost.
-  public var warning: String? {
-    guard !configuration.isReadOnly, guestSize > size else { return nil }
-    return "the image \(configuration.path.debugDescription) has \(size) bytes, and the guest sees \(guestSize): what it writes beyond the"
-      + " image's end is lost; extend it with truncate -s \(guestSize)"
+  /// What the user should know of an image before it is used: what may be lost, or go wrong.
+  public var warnings: [String] {
+    guard !configuration.isReadOnly else { return [] }
+    let name = "the image \(configuration.path.debugDescription)"
+    var warnings: [String] = []
+    if guestSize > size {
+      warnings.append(
+        "\(name) has \(size) bytes, and the guest sees \(guestSize): what it writes beyond the image's end is lost; extend it with"
+          + " truncate -s \(guestSize)")
+    }
+    if let (holes, room) = holesAndRoom, holes > room {
+      warnings.append(
+        "\(name) has \(holes >> 20) MiB of holes, and its file system \(room >> 20) MiB of room: a guest that fills it may hang; give it"
+          + " its room with fallocate -l \(size)")
+    }
+    return warnings
+  }
+
+  /// How many bytes of the file take no room yet, and how many its file system has; `nil` for a block device.
+  private var holesAndRoom: (holes: UInt64, room: UInt64)? {
+    var status = stat()
+    var system = statvfs()
+    guard unsafe fstat(file.number, &status) == 0, status.st_mode & S_IFMT == S_IFREG, unsafe fstatvfs(file.number, &system) == 0 else {
+      return nil
+    }
+    let taken = UInt64(clamping: status.st_blocks).multipliedReportingOverflow(by: 512)
+    let room = UInt64(system.f_bavail).multipliedReportingOverflow(by: UInt64(system.f_frsize))
+    return (size - min(size, taken.overflow ? .max : taken.partialValue), room.overflow ? .max : room.partialValue)
   }
 
   /// Maps the image and, after its end, zeroed memory that is nobody's file: `guestSize` bytes in all, read-only where the image is.
