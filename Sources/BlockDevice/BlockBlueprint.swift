@@ -3,13 +3,13 @@ public import Logging
 public import Platform
 public import Virtio
 
-/// What a disk is made of: its configuration, and its image, open and locked.
+/// What a disk is made of: its configuration, and its image's files, open and locked.
 public struct BlockBlueprint: DeviceBlueprint {
   /// A disk.
   public static var kind: String { "block" }
 
   private let configuration: BlockConfiguration
-  private let image: RawImage
+  private let files: ImageFiles
 
   /// Opens the image that a configuration names.
   ///
@@ -17,13 +17,13 @@ public struct BlockBlueprint: DeviceBlueprint {
   public init(_ configuration: BlockConfiguration) throws {
     try configuration.validate()
     self.configuration = configuration
-    image = try RawImage(path: configuration.path, options: configuration.imageOptions)
+    files = try ImageFiles.open(path: configuration.path, options: configuration.imageOptions)
   }
 
-  /// The image.
-  public var descriptors: [Int32] { [image.number] }
+  /// The image's files.
+  public var descriptors: [Int32] { files.descriptors }
 
-  /// The configuration, and what is known of the image.
+  /// The configuration, and what is known of the files.
   public func encode(to writer: inout ByteWriter) {
     writer.put(configuration.path)
     writer.put(configuration.isReadOnly)
@@ -34,11 +34,7 @@ public struct BlockBlueprint: DeviceBlueprint {
     writer.put(UInt16(clamping: configuration.queueCount))
     writer.put(UInt16(clamping: configuration.queueSize))
     writer.put(configuration.usesPackedQueue)
-    let facts = image.facts
-    writer.put(facts.size)
-    writer.put(facts.alignment)
-    writer.put(facts.bufferAlignment)
-    writer.put(facts.isMemory)
+    files.encode(to: &writer)
   }
 
   /// Takes an image that was opened by another process.
@@ -52,13 +48,12 @@ public struct BlockBlueprint: DeviceBlueprint {
     configuration.queueCount = Int(try reader.get(UInt16.self))
     configuration.queueSize = Int(try reader.get(UInt16.self))
     configuration.usesPackedQueue = try reader.getBool()
-    let facts = RawImage.Facts(
-      size: try reader.get(), alignment: try reader.get(), bufferAlignment: try reader.get(), isMemory: try reader.getBool())
     self.configuration = configuration
-    image = RawImage(
-      descriptor: try descriptors.nextOwned(), path: configuration.path, options: configuration.imageOptions, facts: facts)
+    files = try ImageFiles(from: &reader) { try descriptors.nextOwned() }
   }
 
   /// Makes the disk.
-  public func build(logger: Logger) throws -> any VirtioDevice { try BlockDevice(configuration, image: image, logger: logger) }
+  public func build(logger: Logger) throws -> any VirtioDevice {
+    try BlockDevice(configuration, image: files.assemble(), logger: logger)
+  }
 }

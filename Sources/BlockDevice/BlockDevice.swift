@@ -35,7 +35,8 @@ public final class BlockDevice: VirtioDevice {
   /// - Throws: `BlockConfigurationError` or `DiskError`.
   public convenience init(_ configuration: BlockConfiguration, logger: Logger = Logger(label: "crosvm.block")) throws {
     try configuration.validate()
-    try self.init(configuration, image: try RawImage(path: configuration.path, options: configuration.imageOptions), logger: logger)
+    try self.init(
+      configuration, image: try ImageFiles.open(path: configuration.path, options: configuration.imageOptions).assemble(), logger: logger)
   }
 
   /// Makes a device of an open image.
@@ -110,6 +111,12 @@ public final class BlockDevice: VirtioDevice {
     }
     end(workers, .abandon)
     cache.isOn = true
+  }
+
+  /// Ends everything, and leaves the image as one that was closed.
+  public func finish() {
+    reset()
+    image.finish()
   }
 
   private func end(_ workers: [BlockWorker], _ command: WorkerCommand.Command) {

@@ -24,6 +24,14 @@ public protocol DiskImage: AnyObject, Sendable {
   ///   - depth: The number of slots: operations that may be under way at a time.
   ///   - buffers: The owner of all memory that `addBuffer` will be given, kept until the last operation has ended.
   func makeChannel(depth: Int, buffers: (any AnyObject & Sendable)?) throws(DiskError) -> any DiskChannel
+
+  /// Leaves the file as one that nobody uses any more. The disk can still be used.
+  func finish()
+}
+
+extension DiskImage {
+  /// Does nothing: a format without tables of its own is always as it should be.
+  public func finish() {}
 }
 
 /// What is done to a disk.

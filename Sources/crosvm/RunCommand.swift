@@ -17,7 +17,8 @@ enum RunCommand {
       configuration.memory.size = size
     }
     configuration.disks = try arguments.values(
-      of: DiskOptions.block, DiskOptions.rootDisk, DiskOptions.rwroot, DiskOptions.disk, DiskOptions.rwdisk)
+      of: DiskOptions.block, DiskOptions.rootDisk, DiskOptions.rwroot, DiskOptions.disk, DiskOptions.rwdisk, DiskOptions.qcow,
+      DiskOptions.rwqcow)
     configuration.serialPorts = try arguments.values(of: SerialOption.serial)
     let isSplit = arguments.contains(RunOptions.splitIrqchip)
     configuration.interruptController = try arguments.value(of: RunOptions.irqchip) ?? (isSplit ? .split : .kernel)
