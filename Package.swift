@@ -56,6 +56,8 @@ let package = Package(
     // Floor 0: shims for what Swift cannot say.
     .target(name: "CLinux"),
     .systemLibrary(name: "CSeccomp", path: "Sources/CSeccomp", pkgConfig: "libseccomp", providers: [.apt(["libseccomp-dev"])]),
+    .systemLibrary(name: "CZlib", path: "Sources/CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+    .systemLibrary(name: "CZstd", path: "Sources/CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
     // Floor 1: the operating system, typed.
     module("Platform", sees: ["CLinux"]),
     // Floor 2: guest memory and the kernel's virtual machine interface.
@@ -68,7 +70,7 @@ let package = Package(
     module("PCI", sees: ["Bus", "Interrupts", "Platform", log]),
     // Floor 4: virtio, and engines that know nothing of a guest.
     module("Virtio", sees: ["Bus", "GuestMemory", "Interrupts", "PCI", "Platform", log]),
-    module("DiskImage", sees: ["CLinux", "Platform"]),
+    module("DiskImage", sees: ["CLinux", "CZlib", "CZstd", "Platform"]),
     module("CommandLine", sees: []),
     // Floor 5: device families.
     module("BlockDevice", sees: ["DiskImage", "GuestMemory", "Platform", "Virtio", log]),
@@ -87,7 +89,10 @@ let package = Package(
         "Platform", "PlatformDevices", "Sandbox", "Virtio", log,
       ]),
     // Floor 8: the command.
-    command(sees: ["CommandLine", "Control", "Machine", "BlockDevice", "PlatformDevices", "BasicDevices", "Platform", "Sandbox", log]),
+    command(
+      sees: [
+        "CommandLine", "Control", "DiskImage", "Machine", "BlockDevice", "PlatformDevices", "BasicDevices", "Platform", "Sandbox", log,
+      ]),
     tests("BootTests", of: ["Boot", "GuestMemory", "Platform"]),
     // The guest's side of virtio, in memory: for tests and fuzzers.
     module("VirtioTesting", sees: ["Bus", "GuestMemory", "Interrupts", "PCI", "Platform", "Virtio", log]),
@@ -115,17 +120,17 @@ let package = Package(
     tests(
       "BlockDeviceTests",
       of: ["BlockDevice", "BlockTesting", "DiskImage", "GuestMemory", "Platform", "Virtio", "VirtioTesting"]),
-    // Images made by hand, and what is fuzzed.
-    module("DiskImageTesting", sees: ["DiskImage"]),
+    // Images made by hand or in memory, whose file can fail, and what is fuzzed.
+    module("DiskImageTesting", sees: ["CLinux", "DiskImage", "Platform"]),
     tests("DiskImageTests", of: ["CLinux", "DiskImage", "DiskImageTesting", "Platform"]),
-    tests("CrosvmTests", of: ["crosvm", "CommandLine", "Machine", "BasicDevices", "BlockDevice", "PlatformDevices", log]),
+    tests("CrosvmTests", of: ["crosvm", "CommandLine", "DiskImage", "Machine", "BasicDevices", "BlockDevice", "PlatformDevices", log]),
     // A device that tries to break out.
     .executableTarget(
       name: "hostile-device", dependencies: ["CLinux", "GuestMemory", "Interrupts", "PCI", "Platform", "Sandbox", "Virtio", log],
       path: "Tests/HostileDevice", swiftSettings: settings),
     // The executable as a whole, started as a user does.
     tests("UsageTests", of: ["CLinux", "crosvm", "hostile-device"]),
-    tests("ConfigurationTests", of: ["Machine", "Platform", "BasicDevices", "BlockDevice", "PlatformDevices"]),
+    tests("ConfigurationTests", of: ["DiskImage", "Machine", "Platform", "BasicDevices", "BlockDevice", "PlatformDevices"]),
     tests("MachineTests", of: ["Machine", "BasicDevices", "Boot", "CLinux", "Platform", log]),
     tests("PCITests", of: ["PCI", "Bus", "Interrupts", "Platform"]),
     tests("VirtioPCITests", of: ["Virtio", "VirtioTesting", "PCI", "Bus", "GuestMemory", "Interrupts", "Platform", log]),

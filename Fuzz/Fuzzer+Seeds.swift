@@ -14,6 +14,7 @@ extension Fuzzer {
     case .queue: Fuzzer.choices(kinds: 32, actions: 12)
     case .pciTransport: Fuzzer.choices(kinds: 16, actions: 16) + Fuzzer.guests
     case .blockRequest: Fuzzer.blockRequests
+    case .qcow2: qcow2Seeds()
     case .kernelLoader: [KernelSeeds.bzImage, KernelSeeds.elf]
     case .optionValue: ["disk.img,ro,queues=4", "x=[a,[b]],\"a,b\\\"\"", "w[k=v]", "é"].map { Array($0.utf8) }
     case .commandLine: Fuzzer.commandLines.map { Array($0.joined(separator: "\0").utf8) }
@@ -30,6 +31,7 @@ extension Fuzzer {
   var dictionary: [String] {
     switch self {
     case .queue, .pciTransport, .blockRequest, .deviceMessage, .deviceSession, .androidSparse: []
+    case .qcow2: ["QFI\u{fb}"]
     case .kernelLoader: ["HdrS", "\u{7f}ELF", "Xen\0"]
     case .optionValue: [",", "=", "[", "]", "\"", "\\\"", "key=", "[[[[[[[[[[[[[[[["]
     case .commandLine: Fuzzer.commandWords

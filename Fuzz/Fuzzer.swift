@@ -12,6 +12,7 @@ enum Fuzzer: String, CaseIterable {
   case queue
   case pciTransport = "pci-transport"
   case blockRequest = "block-request"
+  case qcow2
   case kernelLoader = "kernel-loader"
   case optionValue = "option-value"
   case commandLine = "command-line"
@@ -28,6 +29,7 @@ enum Fuzzer: String, CaseIterable {
     case .queue: fuzzQueue(bytes)
     case .pciTransport: fuzzPCITransport(bytes)
     case .blockRequest: fuzzBlockRequest(bytes)
+    case .qcow2: fuzzQcow2(bytes)
     case .kernelLoader: exerciseKernelLoader(bytes)
     case .optionValue:
       if let problem = fuzzCommandLineValue(bytes) { fatalError(problem) }

@@ -3,13 +3,13 @@ public import Logging
 public import Platform
 public import Virtio
 
-/// What a disk is made of: its configuration, and its image, open and locked.
+/// What a disk is made of: its configuration, and its image's files, open and locked.
 public struct BlockBlueprint: DeviceBlueprint {
   /// A disk.
   public static var kind: String { "block" }
 
   private let configuration: BlockConfiguration
-  private let image: RawImage
+  private let files: ImageFiles
   private var reserved: [Handover<IOUring>]?
 
   /// Opens the image that a configuration names.
@@ -18,16 +18,16 @@ public struct BlockBlueprint: DeviceBlueprint {
   public init(_ configuration: BlockConfiguration) throws {
     try configuration.validate()
     self.configuration = configuration
-    image = try RawImage(path: configuration.path, options: configuration.imageOptions)
+    files = try ImageFiles.open(path: configuration.path, options: configuration.imageOptions)
   }
 
-  /// The image.
-  public var descriptors: [Int32] { [image.number] }
+  /// The image's files.
+  public var descriptors: [Int32] { files.descriptors }
 
   /// One for each queue, unless there are to be none.
   public var rings: [Int] { configuration.rings }
 
-  /// The configuration, and what is known of the image.
+  /// The configuration, and what is known of the files.
   public func encode(to writer: inout ByteWriter) {
     writer.put(configuration.path)
     writer.put(configuration.isReadOnly)
@@ -41,11 +41,7 @@ public struct BlockBlueprint: DeviceBlueprint {
     writer.put(configuration.executor.rawValue)
     writer.put(configuration.limits.requests)
     writer.put(configuration.limits.bytes)
-    let facts = image.facts
-    writer.put(facts.size)
-    writer.put(facts.alignment)
-    writer.put(facts.bufferAlignment)
-    writer.put(facts.isMemory)
+    files.encode(to: &writer)
   }
 
   /// Takes an image that was opened by another process.
@@ -63,17 +59,14 @@ public struct BlockBlueprint: DeviceBlueprint {
     configuration.executor = executor
     configuration.limits.requests = try reader.getRate()
     configuration.limits.bytes = try reader.getRate()
-    let facts = RawImage.Facts(
-      size: try reader.get(), alignment: try reader.get(), bufferAlignment: try reader.get(), isMemory: try reader.getBool())
     self.configuration = configuration
-    image = RawImage(
-      descriptor: try descriptors.nextOwned(), path: configuration.path, options: configuration.imageOptions, facts: facts)
+    files = try ImageFiles(from: &reader) { try descriptors.nextOwned() }
     reserved = try configuration.rings.indices.map { _ throws(MalformedBytes) in try descriptors.nextRing() }
   }
 
   /// Makes the disk.
   public func build(logger: Logger) throws -> any VirtioDevice {
-    try BlockDevice(configuration, image: image, rings: reserved, logger: logger)
+    try BlockDevice(configuration, image: files.assemble(), rings: reserved, logger: logger)
   }
 }
 

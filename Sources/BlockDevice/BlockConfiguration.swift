@@ -1,3 +1,5 @@
+public import DiskImage
+
 /// What the user sets for one disk of the guest.
 public struct BlockConfiguration: Sendable, Equatable {
   /// The image file or block device on the host.
@@ -19,6 +21,12 @@ public struct BlockConfiguration: Sendable, Equatable {
 
   /// Whether blocks that the guest discards are given back to the host's file system.
   public var isSparse: Bool
+
+  /// The image's format; found by the file's first bytes where it is `nil`.
+  public var format: ImageFormat?
+
+  /// Whether the image may name a backing file, which is read as well: only where `format` is `qcow2`.
+  public var allowsBacking: Bool
 
   /// The logical block size that the guest sees, in bytes: 512 or 4096.
   public var blockSize: Int
@@ -62,6 +70,8 @@ public struct BlockConfiguration: Sendable, Equatable {
     isDirect = false
     isLocked = true
     isSparse = true
+    format = nil
+    allowsBacking = false
     blockSize = BlockConfiguration.blockSizes[0]
     id = nil
     queueCount = BlockConfiguration.defaultQueueCount
@@ -99,6 +109,7 @@ public struct BlockConfiguration: Sendable, Equatable {
   /// - Throws: The first thing that is wrong.
   public func validate() throws(BlockConfigurationError) {
     guard !path.isEmpty else { throw .emptyPath }
+    guard !allowsBacking || format == .qcow2 else { throw .backingWithoutFormat }
     guard BlockConfiguration.blockSizes.contains(blockSize) else { throw .blockSize(blockSize) }
     if let id {
       guard id.utf8.count <= BlockConfiguration.idLimit else { throw .longID(id) }
@@ -113,6 +124,8 @@ public struct BlockConfiguration: Sendable, Equatable {
 public enum BlockConfigurationError: Error, Equatable, CustomStringConvertible {
   /// The image has no path.
   case emptyPath
+  /// Backing files are allowed, but the image's format is not named, or has none.
+  case backingWithoutFormat
   /// The logical block size is not one that a guest understands.
   case blockSize(Int)
   /// The serial number does not fit its field.
@@ -128,6 +141,7 @@ public enum BlockConfigurationError: Error, Equatable, CustomStringConvertible {
   public var description: String {
     switch self {
     case .emptyPath: "the path is empty; give the path of a disk image"
+    case .backingWithoutFormat: "backing files need the image's format to be named; give format=qcow2 with backing=on"
     case .blockSize(let size): "the block size \(size) is not possible; give 512 or 4096"
     case .longID(let id):
       "the id \(id.debugDescription) has \(id.utf8.count) characters; give at most \(BlockConfiguration.idLimit)"

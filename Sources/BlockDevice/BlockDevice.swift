@@ -37,7 +37,8 @@ public final class BlockDevice: VirtioDevice {
   /// - Throws: `BlockConfigurationError` or `DiskError`.
   public convenience init(_ configuration: BlockConfiguration, logger: Logger = Logger(label: "crosvm.block")) throws {
     try configuration.validate()
-    try self.init(configuration, image: try RawImage(path: configuration.path, options: configuration.imageOptions), logger: logger)
+    try self.init(
+      configuration, image: try ImageFiles.open(path: configuration.path, options: configuration.imageOptions).assemble(), logger: logger)
   }
 
   /// Makes a device of an open image.
@@ -122,10 +123,11 @@ public final class BlockDevice: VirtioDevice {
     for worker in workers { worker.join() }
   }
 
-  /// Ends the threads.
+  /// Ends the threads, and leaves the image as one that was closed.
   public func finish() {
     reset()
     for worker in workers { worker.quit() }
+    image.finish()
   }
 
   /// Gives the disk another size, and tells the driver.

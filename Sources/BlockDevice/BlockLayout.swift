@@ -42,8 +42,10 @@ public enum BlockDeviceError: Error, Equatable, Sendable, CustomStringConvertibl
 
 extension BlockConfiguration {
   /// How the image is opened.
-  public var imageOptions: RawImage.Options {
-    var options = RawImage.Options()
+  public var imageOptions: ImageFiles.Options {
+    var options = ImageFiles.Options()
+    options.format = format
+    options.allowsBacking = allowsBacking
     options.isReadOnly = isReadOnly
     options.isDirect = isDirect
     options.isLocked = isLocked

@@ -24,6 +24,12 @@ public enum DiskError: Error, Equatable, Sendable, CustomStringConvertible {
   case badDescriptor(String, writing: Bool)
   /// The size cannot be changed; why in words.
   case cannotResize(String, String)
+  /// The qcow2 image is not one that can be used.
+  case qcow2(String, Qcow2Problem)
+  /// The image's backing file is not used.
+  case backing(String, BackingProblem)
+  /// The image has a format that cannot be used.
+  case unsupportedFormat(String, ImageFormat)
   /// Anything else that the kernel said.
   case system(SystemError)
 
@@ -50,6 +56,10 @@ public enum DiskError: Error, Equatable, Sendable, CustomStringConvertible {
     case .badDescriptor(let path, let writing):
       "\(path.debugDescription) is not a descriptor open for \(writing ? "reading and writing" : "reading") in this process"
     case .cannotResize(let path, let reason): "the disk image \(path.debugDescription) cannot be resized: \(reason)"
+    case .qcow2(let path, let problem): "the disk image \(path.debugDescription) cannot be used: \(problem)"
+    case .backing(let path, let problem): "the disk image \(path.debugDescription) cannot be used: \(problem)"
+    case .unsupportedFormat(let path, let format):
+      "the disk image \(path.debugDescription) is of the format \(format.rawValue), which is not supported; if it is not, give format=raw"
     case .system(let error): error.description
     }
   }

@@ -28,6 +28,14 @@ public protocol DiskImage: AnyObject, Sendable {
   ///   - ring: A ring at rest, made for `depth` requests or more, which is the caller's again once the channel was ended; without one
   ///     the channel makes plain system calls.
   func makeChannel(depth: Int, buffers: (any AnyObject & Sendable)?, ring: IOUring?) throws(DiskError) -> any DiskChannel
+
+  /// Leaves the file as one that nobody uses any more. The disk can still be used.
+  func finish()
+}
+
+extension DiskImage {
+  /// Does nothing: a format without tables of its own is always as it should be.
+  public func finish() {}
 }
 
 /// What is done to a disk.

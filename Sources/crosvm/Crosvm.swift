@@ -41,7 +41,9 @@ enum Crosvm {
     case Table.markdown.name:
       return print(markdown)
     case Table.version.name where try arguments.values(of: ControlCommands.askedSockets).isEmpty: return print(Version.line + "\n")
-    default: return try ControlCommand.perform(invocation)
+    default:
+      if let status = try ImageCommand.perform(invocation) { return status }
+      return try ControlCommand.perform(invocation)
     }
   }
 

@@ -17,7 +17,8 @@ enum RunCommand {
       configuration.memory.size = size
     }
     configuration.disks = try arguments.values(
-      of: DiskOptions.block, DiskOptions.rootDisk, DiskOptions.rwroot, DiskOptions.disk, DiskOptions.rwdisk)
+      of: DiskOptions.block, DiskOptions.rootDisk, DiskOptions.rwroot, DiskOptions.disk, DiskOptions.rwdisk, DiskOptions.qcow,
+      DiskOptions.rwqcow)
     configuration.persistentMemory = try arguments.values(of: PmemOptions.pmem, PmemOptions.pmemDevice, PmemOptions.rwPmemDevice)
     configuration.serialPorts = try arguments.values(of: SerialOption.serial)
     let isSplit = arguments.contains(RunOptions.splitIrqchip)

@@ -148,7 +148,10 @@ struct RunOptionsTests {
         ["k", "--rwdisk", "a,iops-burst=5"],
         "--rwdisk \"a,iops-burst=5\": a burst means nothing without its limit, at character 14; give iops, too"
       ),
-      (["k", "--rwdisk", "a,ro"], "--rwdisk \"a,ro\": \"ro\" is not a known key, at character 3; known are path, sparse, direct"),
+      (
+        ["k", "--rwdisk", "a,ro"],
+        "--rwdisk \"a,ro\": \"ro\" is not a known key, at character 3; known are path, format, backing, sparse, direct"
+      ),
       (["k", "-b", "a,queues=17"], "--block \"a,queues=17\": \"17\" is out of range, at character 10; give a whole number from 1 to 16"),
       (["k", "-b", "a,queue-size=3"], "--block \"a,queue-size=3\": \"3\" is not possible, at character 14; give 2, 4, 8"),
       (["k", "-b", "a,block-size=513"], "--block \"a,block-size=513\": \"513\" is not possible, at character 14; give 512 or 4096"),
@@ -165,7 +168,6 @@ struct RunOptionsTests {
       ),
       (["k", "--net", "tap-fd=3"], "--net is not available in this build: it has no network devices"),
       (["k", "--host_ip=1.2.3.4"], "--host_ip is not available in this build: it has no network devices"),
-      (["k", "--qcow", "x"], "--qcow is not available in this build: it has raw disk images only"),
       (["k", "--gdb", "1"], "--gdb is not available in this build: it has no debugger interface"),
       (["k", "l"], "\"l\" is one argument too many; the last is KERNEL, and options begin with --"),
     ] as [([String], String)])

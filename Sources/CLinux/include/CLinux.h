@@ -13,6 +13,7 @@
 #include <linux/capability.h>
 #include <linux/kvm.h>
 #include <linux/landlock.h>
+#include <linux/openat2.h>
 #include <linux/seccomp.h>
 #include <linux/stat.h>
 #include <malloc.h>
@@ -68,6 +69,11 @@ static inline int clinux_tgkill(int process, int thread, int signal) { return (i
 static inline int clinux_sched_setaffinity(const void *mask, size_t bytes) { return (int)syscall(SYS_sched_setaffinity, 0, bytes, mask); }
 static inline int clinux_sched_getaffinity(void *mask, size_t bytes) { return (int)syscall(SYS_sched_getaffinity, 0, bytes, mask); }
 static inline long clinux_getrandom(void *bytes, size_t count) { return syscall(SYS_getrandom, bytes, count, 0); }
+// Opens what is below a directory, wherever symbolic links lead (openat2(2)).
+static inline int clinux_open_beneath(int directory, const char *path, int flags) {
+  struct open_how how = {.flags = (unsigned)(flags | O_CLOEXEC), .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
+  return (int)syscall(SYS_openat2, directory, path, &how, sizeof how);
+}
 static inline int clinux_pivot_root(const char *root, const char *old) { return (int)syscall(SYS_pivot_root, root, old); }
 static inline int clinux_close_range(unsigned first, unsigned last) { return (int)syscall(SYS_close_range, first, last, 0); }
 static inline int clinux_landlock_create_ruleset(const struct landlock_ruleset_attr *attributes, size_t size, unsigned flags) {
@@ -165,6 +171,7 @@ static const int clinux_F_ADD_SEALS = 1033, clinux_F_SEAL_SEAL = 1, clinux_F_SEA
 static const int clinux_F_OFD_SETLK = 37;
 static const int clinux_MADV_REMOVE = 9;
 static const int clinux_O_DIRECT = 040000;
+static const int clinux_O_PATH = 010000000;
 static const int clinux_AT_EMPTY_PATH = 0x1000, clinux_RWF_DSYNC = RWF_DSYNC, clinux_RWF_NOWAIT = RWF_NOWAIT;
 static inline void *clinux_MAP_FAILED(void) { return MAP_FAILED; }
 static inline int clinux_SIGRTMIN(void) { return SIGRTMIN; }

@@ -48,11 +48,12 @@ enum ControlCommands {
     "INDEX", .integer(0...25), "The number of the disk in the order of the command line of crosvm run, from 0.")
   static let diskSize = Positional("SIZE", .integer(0...Int.max, "SIZE"), "The new size in bytes, a multiple of 512.")
 
-  static let disk = Command("disk", "change the disks of running machines") {
+  static let disk = Command("disk", "change the disks of running machines, and examine images") {
     $0.subcommands = [
-      Command("resize", "change the size of a disk") {
+      Command("resize", "change the size of a disk of a running machine") {
         $0.positionals = [diskIndex.description, diskSize.description, socket.description]
-      }
+      },
+      ImageCommands.information, ImageCommands.check, ImageCommands.repair,
     ]
   }
 

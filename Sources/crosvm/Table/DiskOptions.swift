@@ -1,5 +1,6 @@
 import BlockDevice
 import CommandLine
+import DiskImage
 
 /// The options that give the guest a disk.
 enum DiskOptions {
@@ -12,6 +13,12 @@ enum DiskOptions {
     "direct", .boolean, aliases: ["o-direct"], default: "false", "Bypass the host's page cache (O_DIRECT).")
   private static let lock = Field(
     "lock", .boolean, default: "true", "Lock the image against a second user: shared if ro, else exclusive.")
+  private static let format = Field(
+    "format", ValueType<ImageFormat>.choice("FORMAT"),
+    "The image's format. Without it the file's first bytes tell, and nothing but the file itself is read.")
+  private static let backing = Field(
+    "backing", .boolean, default: "false",
+    "Read the backing files that the image names, within its folder. Needs format=qcow2.")
   private static let blockSize = Field(
     "block-size", .size(oneOf: BlockConfiguration.blockSizes), default: "512", "Logical block size in bytes.")
   private static let id = Field("id", .diskID, "Serial number that the guest reads: 1 to 20 ASCII characters.")
@@ -40,9 +47,9 @@ enum DiskOptions {
   ]
 
   private static let tuning = [
-    sparse.description, direct.description, lock.description, blockSize.description, id.description, queues.description,
-    queueSize.description, packedQueue.description, executor.description, requestRate.description, requestBurst.description,
-    byteRate.description, byteBurst.description,
+    format.description, backing.description, sparse.description, direct.description, lock.description, blockSize.description,
+    id.description, queues.description, queueSize.description, packedQueue.description, executor.description, requestRate.description,
+    requestBurst.description, byteRate.description, byteBurst.description,
   ]
 
   private static let everyField = FieldTable(
@@ -65,6 +72,10 @@ enum DiskOptions {
   static let rwdisk = fixed(
     "rwdisk", isReadOnly: false, isRoot: false, "Add a writable disk. Takes the keys of --block but ro and root.")
 
+  static let qcow = fixed("qcow", isReadOnly: true, isRoot: false, "The same as --disk, under an old name.")
+
+  static let rwqcow = fixed("rwqcow", isReadOnly: false, isRoot: false, "The same as --rwdisk, under an old name.")
+
   private static func fixed(
     _ name: String, short: Character? = nil, isReadOnly: Bool, isRoot: Bool, _ summary: String
   ) -> Option<BlockConfiguration> {
@@ -81,6 +92,8 @@ enum DiskOptions {
     disk.isSparse = try fields.value(sparse) ?? disk.isSparse
     disk.isDirect = try fields.value(direct) ?? disk.isDirect
     disk.isLocked = try fields.value(lock) ?? disk.isLocked
+    disk.format = try fields.value(format)
+    disk.allowsBacking = try fields.value(backing) ?? disk.allowsBacking
     disk.blockSize = try fields.value(blockSize) ?? disk.blockSize
     disk.id = try fields.value(id)
     disk.queueCount = try fields.value(queues) ?? disk.queueCount

@@ -14,7 +14,7 @@ enum Table {
           GlobalOptions.noSyslog.description, GlobalOptions.version.description,
         ])
     ]
-    $0.subcommands = [run] + ControlCommands.all + [version, help, completions, man, markdown]
+    $0.subcommands = [run] + ControlCommands.all + [ImageCommands.createQcow2, version, help, completions, man, markdown]
     $0.unavailable = Table.unavailableCommands
     $0.exitStatuses = ExitStatus.descriptions
     $0.examples = [
@@ -38,7 +38,7 @@ enum Table {
         "Disks",
         [
           DiskOptions.block.description, DiskOptions.rootDisk.description, DiskOptions.rwroot.description,
-          DiskOptions.disk.description, DiskOptions.rwdisk.description,
+          DiskOptions.disk.description, DiskOptions.rwdisk.description, DiskOptions.qcow.description, DiskOptions.rwqcow.description,
         ]),
       OptionGroup(
         "Persistent memory",
@@ -81,7 +81,8 @@ enum Table {
   }
 
   /// The commands that a user may ask about.
-  static let commandNames = ["run"] + ControlCommands.all.map(\.name) + ["version", "help", "completions", "man"]
+  static let commandNames =
+    ["run"] + ControlCommands.all.map(\.name) + [ImageCommands.createQcow2.name, "version", "help", "completions", "man"]
 
   static let helpTopic = Positional(
     "COMMAND",

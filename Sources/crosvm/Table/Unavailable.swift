@@ -5,14 +5,13 @@ extension Table {
   static let unavailableCommands = [
     Command.Unavailable(
       "its machines cannot do that", "balloon-ws", "sleepbtn", "gpe", "make-rt", "swap", "snapshot", "battery"),
-    Command.Unavailable("it has raw disk images only", "create-qcow2", "create-composite"),
+    Command.Unavailable("it makes qcow2 images only", "create-composite"),
     Command.Unavailable("it has no such devices", "gpu", "snd", "vfio", "virtio-net"),
     Command.Unavailable("it has no vhost-user devices", "device", "devices"),
   ]
 
   /// Options of `crosvm run` for which nothing is built in yet.
   static let unavailableRunOptions = [
-    Command.Unavailable("it has raw disk images only", "--qcow", "--rwqcow"),
     Command.Unavailable(
       "it has no network devices", "--net", "--host-ip", "--netmask", "--mac", "--tap-fd", "--tap-name", "--vhost-net", "--net-vq-pairs"),
     Command.Unavailable("it has no vsock device", "--cid", "--vsock", "--vhost-vsock-device", "--vhost-vsock-fd"),

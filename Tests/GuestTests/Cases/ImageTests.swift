@@ -24,7 +24,9 @@ let imageTests: [GuestTest] = [
     let options = try ["-r", environment.file("root.squashfs"), "-m", "512"] + disks.flatMap { ["--block", try images.make($0)] }
     let run = try Guest(options: options, script: script, seconds: 900).run(environment)
     for disk in ["vdb", "vdc", "vdd", "vde"] {
-      for word in ["fio", "ext4", "ext4-same", "xfs", "xfs-same"] { try expect(run.value("\(disk)-\(word)") == "yes", "\(disk): \(word)", in: run) }
+      for word in ["fio", "ext4", "ext4-same", "xfs", "xfs-same"] {
+        try expect(run.value("\(disk)-\(word)") == "yes", "\(disk): \(word)", in: run)
+      }
     }
     try images.check()
   },

@@ -139,11 +139,32 @@ enum Allocation {
   }
 
   /// Copies bytes into the buffers; `count` is at most what is left.
-  mutating func scatter(from source: UnsafeMutableRawPointer, count: Int) {
+  mutating func scatter(from source: UnsafeRawPointer, count: Int) {
     unsafe move(count) { buffer, done, length in unsafe memcpy(buffer, source + done, length) }
   }
 
-  private mutating func move(_ count: Int, _ copy: (_ buffer: UnsafeMutableRawPointer, _ done: Int, _ length: Int) -> Void) {
+  /// Fills the next bytes of the buffers with zeroes; `count` is at most what is left.
+  mutating func clear(_ count: Int) {
+    unsafe move(count) { buffer, _, length in unsafe memset(buffer, 0, length) }
+  }
+
+  /// Passes over bytes; `count` is at most what is left.
+  mutating func skip(_ count: Int) {
+    unsafe move(count) { _, _, _ in }
+  }
+
+  /// Calls `body` with a list of what is left. The buffer in which that begins is cut short meanwhile.
+  func rest<Result>(_ body: (BufferVectors) -> Result) -> Result {
+    guard unsafe index < vectors.count else { return unsafe body(BufferVectors(first: vectors.first, count: 0)) }
+    let first = unsafe vectors.first + index
+    let whole = unsafe first.pointee
+    unsafe first.pointee = unsafe iovec(iov_base: whole.iov_base.map { unsafe $0 + inside }, iov_len: whole.iov_len - inside)
+    defer { unsafe first.pointee = whole }
+    return unsafe body(BufferVectors(first: first, count: vectors.count - index))
+  }
+
+  /// Calls `copy` with each part of a buffer that the next `count` bytes are in.
+  mutating func move(_ count: Int, _ copy: (_ buffer: UnsafeMutableRawPointer, _ done: Int, _ length: Int) -> Void) {
     var done = 0
     while done < count, unsafe index < vectors.count {
       let vector = unsafe vectors.first[index]

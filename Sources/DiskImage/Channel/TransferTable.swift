@@ -1,8 +1,8 @@
 public import CLinux
 internal import Platform
 
-/// A list of buffers for one system call.
-@unsafe public struct BufferVectors {
+/// A list of buffers for one system call. It may be passed on to where a lock is held: it is lent for the length of a call, to one thread.
+@unsafe public struct BufferVectors: @unchecked Sendable {
   /// The first buffer.
   public let first: UnsafeMutablePointer<iovec>
   /// The number of buffers.

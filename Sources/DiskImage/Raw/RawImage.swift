@@ -35,6 +35,8 @@ public final class RawImage: DiskImage, Sendable {
   /// Whether reads and writes are copies from and to the host's memory, which are faster done than queued.
   let isMemory: Bool
 
+  /// The file's length when it was opened.
+  let openedLength: UInt64
   private let bytes: Atomic<UInt64>
   private let descriptor: OwnedDescriptor
 
@@ -62,7 +64,7 @@ public final class RawImage: DiskImage, Sendable {
   ///   - options: As for opening. A lock is taken on the open file, and shared by all duplicates of the descriptor.
   public init(descriptor: consuming OwnedDescriptor, path: String, options: Options = Options()) throws(DiskError) {
     let number = descriptor.number
-    let size = try RawImage.size(of: number, path)
+    let size = try RawImage.length(of: number, path)
     guard options.allowsAnySize || size % 512 == 0 else { throw .ragged(path, size: size, blockSize: 512) }
     guard size > 0 else { throw .empty(path) }
     if options.isLocked { try RawImage.lock(number, path, writing: !options.isReadOnly) }
@@ -73,6 +75,7 @@ public final class RawImage: DiskImage, Sendable {
     }
     self.path = path
     bytes = Atomic(size)
+    openedLength = size
     self.options = options
     alignment = alignments.offset
     bufferAlignment = alignments.buffer
@@ -112,11 +115,15 @@ public final class RawImage: DiskImage, Sendable {
     self.path = path
     self.options = options
     bytes = Atomic(facts.size)
+    openedLength = facts.size
     alignment = max(512, Int(facts.alignment))
     bufferAlignment = max(1, Int(facts.bufferAlignment))
     isMemory = facts.isMemory
     self.descriptor = descriptor
   }
+
+  /// Lets requests go anywhere in the file, beyond its end too: whoever makes them knows what is where.
+  func allowEverywhere() { bytes.store(UInt64(Int64.max) & ~0xffff, ordering: .relaxed) }
 
   /// Makes the file longer or shorter; a block device has the size that it has.
   public func resize(to bytes: UInt64) throws(DiskError) {
@@ -143,7 +150,7 @@ public final class RawImage: DiskImage, Sendable {
 }
 
 extension RawImage {
-  private static func open(_ path: String, _ options: Options) throws(DiskError) -> OwnedDescriptor {
+  static func open(_ path: String, _ options: Options) throws(DiskError) -> OwnedDescriptor {
     let access = options.isReadOnly ? O_RDONLY : O_RDWR
     if path.hasPrefix("/proc/self/fd/"), let number = Int32(path.dropFirst(14)) { return try adopt(number, path, access) }
     do {
@@ -152,15 +159,31 @@ extension RawImage {
       let number = descriptor.number
       try retrying("open \(path)") { Int(clinux_fcntl(number, F_SETFL, Int(access))) }
       return descriptor
-    } catch {
-      switch error.code {
-      case ENOENT, ENOTDIR: throw .missing(path)
-      case EACCES, EPERM, EROFS, ETXTBSY: throw .refused(path, writing: !options.isReadOnly)
-      case EISDIR: throw .directory(path)
-      case ENXIO, ENODEV: throw .notADisk(path)
-      default: throw .system(error)
-      }
+    } catch { throw openingError(error, path, writing: !options.isReadOnly) }
+  }
+
+  /// What the user is told when a file cannot be opened.
+  static func openingError(_ error: SystemError, _ path: String, writing: Bool) -> DiskError {
+    switch error.code {
+    case ENOENT, ENOTDIR: .missing(path)
+    case EACCES, EPERM, EROFS, ETXTBSY: .refused(path, writing: writing)
+    case EISDIR: .directory(path)
+    case ENXIO, ENODEV: .notADisk(path)
+    default: .system(error)
     }
+  }
+
+  /// Takes an open file of another format, of any length.
+  convenience init(container descriptor: consuming OwnedDescriptor, path: String, options: Options) throws(DiskError) {
+    let number = descriptor.number
+    let length = try RawImage.length(of: number, path)
+    if options.isLocked { try RawImage.lock(number, path, writing: !options.isReadOnly) }
+    var alignments = (offset: 512, buffer: 1)
+    if options.isDirect { alignments = try RawImage.enableDirect(number, path) }
+    let facts = Facts(
+      size: length, alignment: UInt32(clamping: alignments.offset), bufferAlignment: UInt32(clamping: alignments.buffer),
+      isMemory: !options.isDirect && RawImage.isInMemory(number))
+    self.init(descriptor: descriptor, path: path, options: options, facts: facts)
   }
 
   private static func adopt(_ number: Int32, _ path: String, _ access: Int32) throws(DiskError) -> OwnedDescriptor {
@@ -174,7 +197,7 @@ extension RawImage {
     } catch { throw .system(error) }
   }
 
-  private static func size(of number: Int32, _ path: String) throws(DiskError) -> UInt64 {
+  static func length(of number: Int32, _ path: String) throws(DiskError) -> UInt64 {
     do {
       var status = stat()
       try retrying("examine \(path)") { unsafe Int(fstat(number, &status)) }

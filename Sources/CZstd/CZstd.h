@@ -1,0 +1,7 @@
+// libzstd.
+#ifndef CZSTD_H
+#define CZSTD_H
+
+#include <zstd.h>
+
+#endif

@@ -1,0 +1,48 @@
+import CommandLine
+import DiskImage
+
+/// Makes and examines disk images.
+enum ImageCommand {
+  /// Does what a command line says, when it is one of these commands.
+  static func perform(_ invocation: Invocation) throws(UsageError) -> ExitStatus? {
+    let arguments = invocation.levels[invocation.levels.count - 1]
+    let action: (Arguments, String) throws -> ExitStatus
+    switch invocation.path {
+    case [ImageCommands.createQcow2.name]: action = create
+    case [ControlCommands.disk.name, ImageCommands.check.name]: action = { try check($0, $1, repair: .nothing) }
+    case [ControlCommands.disk.name, ImageCommands.repair.name]: action = { try check($0, $1, repair: .all) }
+    case [ControlCommands.disk.name, ImageCommands.information.name]: action = inform
+    default: return nil
+    }
+    do { return try action(arguments, try arguments.value(of: ImageCommands.path) ?? "") } catch let error as UsageError {
+      throw error
+    } catch {
+      StandardStreams.complain("\(arguments.commandName): \(error)")
+      return .failure
+    }
+  }
+
+  private static func create(_ arguments: Arguments, _ path: String) throws -> ExitStatus {
+    var format = Qcow2Image.Format()
+    var size = try arguments.value(of: ImageCommands.size)
+    if let backing = try arguments.value(of: ImageCommands.backingFile) {
+      let base = try Qcow2Image.backing(backing, of: path, format: try arguments.value(of: ImageCommands.backingFormat))
+      format.backing = (backing, base.format.rawValue)
+      size = size ?? base.size
+    }
+    try Qcow2Image.create(path: path, size: size ?? 0, format: format)
+    return .success
+  }
+
+  private static func check(_ arguments: Arguments, _ path: String, repair: Qcow2Repair) throws -> ExitStatus {
+    let report = try Qcow2Image.check(path: path, repair: repair)
+    let text = arguments.contains(ImageCommands.json) ? ImageReport.json(report, path) : ImageReport.text(report)
+    guard StandardStreams.print(text + "\n") else { return .failure }
+    return report.isClean ? .success : .failure
+  }
+
+  private static func inform(_ arguments: Arguments, _ path: String) throws -> ExitStatus {
+    let facts = try ImageFacts(path: path)
+    return Crosvm.print((arguments.contains(ImageCommands.json) ? ImageReport.json(facts) : ImageReport.text(facts)) + "\n")
+  }
+}

@@ -1,0 +1,85 @@
+import DiskImage
+
+/// What is found out about an image, in words and as qemu-img's JSON has it.
+enum ImageReport {
+  static func text(_ report: Qcow2Report) -> String {
+    var lines: [String] = []
+    if report.corruptionsFixed > 0 { lines.append("\(report.corruptionsFixed) errors were repaired") }
+    if report.leaksFixed > 0 { lines.append("\(report.leaksFixed) lost clusters were given back") }
+    if report.corruptions > 0 { lines.append("\(report.corruptions) errors") }
+    if report.leaks > 0 { lines.append("\(report.leaks) lost clusters, which only take space") }
+    if report.isClean { lines.append("nothing is wrong") }
+    lines.append(
+      "\(report.allocatedClusters) of \(report.totalClusters) clusters are allocated, \(report.compressedClusters) of them compressed")
+    return lines.joined(separator: "\n")
+  }
+
+  static func json(_ report: Qcow2Report, _ path: String) -> String {
+    var fields = [
+      ("image-end-offset", "\(report.imageEnd)"), ("total-clusters", "\(report.totalClusters)"), ("check-errors", "0"),
+      ("allocated-clusters", "\(report.allocatedClusters)"), ("filename", quoted(path)), ("format", quoted("qcow2")),
+      ("fragmented-clusters", "\(report.fragmentedClusters)"), ("compressed-clusters", "\(report.compressedClusters)"),
+    ]
+    // Where there are none they are left out.
+    let optional = [
+      ("leaks", report.leaks), ("corruptions", report.corruptions), ("leaks-fixed", report.leaksFixed),
+      ("corruptions-fixed", report.corruptionsFixed),
+    ]
+    fields += optional.filter { $0.1 > 0 }.map { ($0.0, "\($0.1)") }
+    return object(fields)
+  }
+
+  static func text(_ facts: ImageFacts) -> String {
+    var lines = ["format: \(facts.format.rawValue)", "size: \(facts.size) bytes", "space on the host: \(facts.allocated) bytes"]
+    if let header = facts.header {
+      lines.append(
+        "version: \(header.version), clusters of \(1 << header.clusterBits) bytes, refcounts of \(1 << header.refcountOrder) bits")
+      if let name = header.backingName {
+        lines.append("backing file: \(name.debugDescription), format \(header.backingFormat ?? "not told")")
+      }
+      if header.snapshotCount > 0 { lines.append("internal snapshots: \(header.snapshotCount)") }
+      if header.isDirty { lines.append("it was not closed, and is repaired when it is next written") }
+      if header.isCorrupt { lines.append("it is marked as corrupt") }
+    }
+    return lines.joined(separator: "\n")
+  }
+
+  static func json(_ facts: ImageFacts) -> String {
+    var fields = [
+      ("virtual-size", "\(facts.size)"), ("filename", quoted(facts.path)), ("format", quoted(facts.format.rawValue)),
+      ("actual-size", "\(facts.allocated)"), ("dirty-flag", "\(facts.header?.isDirty ?? false)"),
+    ]
+    if let header = facts.header {
+      fields.append(("cluster-size", "\(1 << header.clusterBits)"))
+      if let name = header.backingName { fields.append(("backing-filename", quoted(name))) }
+      if let format = header.backingFormat { fields.append(("backing-filename-format", quoted(format))) }
+      let data = object([
+        ("compat", quoted(header.version == 3 ? "1.1" : "0.10")), ("compression-type", quoted("\(header.compression)")),
+        ("lazy-refcounts", "\(header.hasLazyRefcounts)"), ("refcount-bits", "\(1 << header.refcountOrder)"),
+        ("corrupt", "\(header.isCorrupt)"), ("extended-l2", "\(header.hasSubclusters)"),
+      ])
+      fields.append(("format-specific", object([("type", quoted("qcow2")), ("data", data)])))
+    }
+    return object(fields)
+  }
+
+  private static func object(_ fields: [(name: String, value: String)]) -> String {
+    "{" + fields.map { "\"\($0.name)\": \($0.value)" }.joined(separator: ", ") + "}"
+  }
+
+  /// A text as JSON writes it (RFC 8259, section 7).
+  private static func quoted(_ text: String) -> String {
+    var result = "\""
+    for scalar in text.unicodeScalars {
+      switch scalar {
+      case "\"": result += "\\\""
+      case "\\": result += "\\\\"
+      case _ where scalar.value < 0x20:
+        let digits = String(scalar.value, radix: 16)
+        result += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
+      default: result.unicodeScalars.append(scalar)
+      }
+    }
+    return result + "\""
+  }
+}

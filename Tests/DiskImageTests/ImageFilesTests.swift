@@ -1,0 +1,151 @@
+import CLinux
+import DiskImage
+import Glibc
+import Platform
+import Testing
+
+/// Which files an image may consist of, and how they come to another process.
+@Suite(.enabled(if: QemuImg.isInstalled)) struct ImageFilesTests {
+  private func options(_ format: ImageFormat? = .qcow2, backing: Bool = true) -> ImageFiles.Options {
+    var options = ImageFiles.Options()
+    options.format = format
+    options.allowsBacking = backing
+    return options
+  }
+
+  private func failure(_ path: String, _ options: ImageFiles.Options) -> DiskError? {
+    do {
+      _ = try ImageFiles.open(path: path, options: options)
+      return nil
+    } catch { return error }
+  }
+
+  /// An image with a backing name, whatever it leads to.
+  private func image(_ path: String, backing: String, format: String? = "raw") throws {
+    var made = Qcow2Image.Format()
+    made.backing = (backing, format ?? "raw")
+    try Qcow2Image.create(path: path, size: 1 << 20, format: made)
+    guard format == nil else { return }
+    // The extension's type is another one then, which means nothing.
+    let file = try OwnedDescriptor.open(path, flags: O_RDWR)
+    let type: [UInt8] = [0x11, 0x22, 0x33, 0x44]
+    #expect(unsafe type.withUnsafeBytes { unsafe pwrite(file.number, $0.baseAddress, 4, 112) } == 4)
+  }
+
+  @Test func aChainOfTenIsReadAndOfElevenRefused() throws {
+    let folder = try Folder()
+    try QemuImg.shell("qemu-img create -q -f raw \(folder["f0"]) 1M")
+    try QemuImg.io(folder["f0"], ["write -P 10 0 1M"], format: "raw")
+    for level in 1...11 {
+      let format = level == 1 ? "raw" : "qcow2"
+      try QemuImg.create(folder["f\(level)"], 1 << 20, arguments: "-b f\(level - 1) -F \(format)")
+      try QemuImg.io(folder["f\(level)"], ["write -P \(10 + level) \(level * 64)k 32k"])
+    }
+    let image = try openQcow2(folder["f10"], backing: true)
+    let expected = try QemuImg.content(folder["f10"], in: folder.path)
+    #expect(try image.bytes(0, 1 << 20) == expected)
+    #expect(failure(folder["f11"], options()) == .backing(folder["f1"], .depth(10)))
+  }
+
+  @Test(arguments: [
+    ("/etc/hostname", BackingProblem.absolute("/etc/hostname")), ("../up", .outside("../up")), ("a/../../up", .outside("a/../../up")),
+    ("json:{\"driver\":\"file\"}", .protocolName("json:{\"driver\":\"file\"}")), ("nbd://host/x", .protocolName("nbd://host/x")),
+    ("file:base", .protocolName("file:base")), ("missing", .missing("missing")), ("link", .outside("link")),
+    ("folder-link/hostname", .outside("folder-link/hostname")), ("image", .cycle("image")), ("./image", .cycle("./image")),
+  ]) func aNameThatLeavesTheFolderIsRefused(_ name: String, _ problem: BackingProblem) throws {
+    let folder = try Folder()
+    try QemuImg.shell("ln -s /etc/hostname \(folder["link"]); ln -s /etc \(folder["folder-link"])")
+    try image(folder["image"], backing: name, format: name.hasSuffix("image") ? "qcow2" : "raw")
+    #expect(failure(folder["image"], options()) == .backing(folder["image"], problem))
+  }
+
+  @Test func aSymbolicLinkWithinTheFolderIsFollowed() throws {
+    let folder = try Folder()
+    try QemuImg.shell("mkdir \(folder["sub"]); truncate -s 1M \(folder["sub/base"]); ln -s sub/base \(folder["link"])")
+    try image(folder["image"], backing: "link")
+    #expect(try openQcow2(folder["image"], backing: true).backing?.size == 1 << 20)
+  }
+
+  @Test func aLongerCycleIsFound() throws {
+    let folder = try Folder()
+    try image(folder["a"], backing: "b", format: "qcow2")
+    try image(folder["b"], backing: "a", format: "qcow2")
+    #expect(failure(folder["a"], options()) == .backing(folder["b"], .cycle("a")))
+  }
+
+  @Test func aBackingFileNeedsAFormatThatIsKnown() throws {
+    let folder = try Folder()
+    try QemuImg.shell("truncate -s 1M \(folder["base"])")
+    try image(folder["none"], backing: "base", format: nil)
+    #expect(failure(folder["none"], options()) == .backing(folder["none"], .noFormat("base")))
+    try image(folder["vmdk"], backing: "base", format: "vmdk")
+    #expect(failure(folder["vmdk"], options()) == .backing(folder["vmdk"], .format("base", "vmdk")))
+    // A raw file that is called qcow2.
+    try image(folder["lie"], backing: "base", format: "qcow2")
+    #expect(failure(folder["lie"], options()) == .qcow2(folder["lie"], .noMagic))
+  }
+
+  @Test func aGuestThatWritesAHeaderIntoItsRawDiskGainsNothing() throws {
+    let folder = try Folder()
+    try image(folder["disk"], backing: "secret")
+    try QemuImg.shell("truncate -s 1M \(folder["secret"])")
+    let refused = DiskError.backing(folder["disk"], .notAllowed("secret"))
+    #expect(failure(folder["disk"], options(nil, backing: false)) == refused)
+    #expect(failure(folder["disk"], options(nil, backing: true)) == refused)
+    #expect(failure(folder["disk"], options(.qcow2, backing: false)) == refused)
+    #expect("\(refused)".contains("give format=qcow2,backing=on"))
+    let raw = try ImageFiles.open(path: folder["disk"], options: options(.raw, backing: false)).assemble()
+    #expect(raw is RawImage && raw.size % 512 == 0)
+  }
+
+  @Test func formatsAreFoundByTheirMagic() throws {
+    let folder = try Folder()
+    try makeFile(folder["sparse"], [0x3a, 0xff, 0x26, 0xed] + [UInt8](repeating: 0, count: 508))
+    try makeFile(folder["composite"], Array("composite_disk\u{1d}".utf8) + [UInt8](repeating: 0, count: 497))
+    try makeFile(folder["raw"], [UInt8](repeating: 0, count: 512))
+    try QemuImg.create(folder["qcow2"], 1 << 20)
+    #expect(failure(folder["sparse"], options(nil)) == .unsupportedFormat(folder["sparse"], .androidSparse))
+    #expect(failure(folder["composite"], options(nil)) == .unsupportedFormat(folder["composite"], .composite))
+    #expect(try ImageFiles.open(path: folder["raw"], options: options(nil)).format == .raw)
+    #expect(try ImageFiles.open(path: folder["qcow2"], options: options(nil)).format == .qcow2)
+  }
+
+  @Test(arguments: [false, true]) func filesGoToAnotherProcess(direct: Bool) throws {
+    let folder = try Folder()
+    try QemuImg.shell("qemu-img create -q -f raw \(folder["base"]) 1M")
+    try QemuImg.io(folder["base"], ["write -P 3 0 1M"], format: "raw")
+    try QemuImg.create(folder["image"], 2 << 20, arguments: "-b base -F raw")
+    try QemuImg.io(folder["image"], ["write -P 4 100k 100k"])
+    var options = options()
+    options.isDirect = direct
+    let expected = try QemuImg.content(folder["image"], in: folder.path)
+    let files = try ImageFiles.open(path: folder["image"], options: options)
+    #expect(files.descriptors.count == (direct ? 3 : 2))
+    var writer = ByteWriter()
+    files.encode(to: &writer)
+    var copies = try files.descriptors.map { DescriptorBox(try OwnedDescriptor.duplicate($0)) }[...]
+    var reader = ByteReader(writer.bytes)
+    let arrived = try ImageFiles(from: &reader) {
+      guard let descriptor = copies.popFirst()?.take() else { throw MalformedBytes("a descriptor is missing") }
+      return descriptor
+    }
+    try reader.finish()
+    let image = try #require(try arrived.assemble() as? Qcow2Image)
+    #expect(try image.bytes(0, 2 << 20) == expected)
+    var cut = ByteReader(Array(writer.bytes.dropLast()))
+    #expect(throws: (any Error).self) { _ = try ImageFiles(from: &cut) { try OwnedDescriptor.open("/dev/null", flags: O_RDONLY) } }
+  }
+
+  @Test func aWriterExcludesEverybodyFromAllFiles() throws {
+    let folder = try Folder()
+    try QemuImg.shell("truncate -s 1M \(folder["base"])")
+    try image(folder["image"], backing: "base")
+    let first = try ImageFiles.open(path: folder["image"], options: options())
+    #expect(failure(folder["image"], options()) == .inUse(folder["image"], writing: true))
+    #expect(failure(folder["base"], options(.raw, backing: false)) == .inUse(folder["base"], writing: true))
+    // Others may read what is only read.
+    try image(folder["other"], backing: "base")
+    #expect(failure(folder["other"], options()) == nil)
+    _ = first
+  }
+}
