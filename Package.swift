@@ -48,7 +48,12 @@ let fuzzers = Target.executableTarget(
 let package = Package(
   name: "crosvm",
   products: [.library(name: "Machine", targets: ["Machine"])]
-    + (isFuzzing ? [] : [.executable(name: "crosvm", targets: ["crosvm"])]),
+    + (isFuzzing
+      ? []
+      : [
+        .executable(name: "crosvm", targets: ["crosvm"]), .executable(name: "qcow_img", targets: ["qcow_img"]),
+        .library(name: "qcow_utils", type: .static, targets: ["QcowUtils"]),
+      ]),
   dependencies: [
     .package(url: "https://github.com/apple/swift-log", from: "1.16.2")
   ],
@@ -124,6 +129,11 @@ let package = Package(
     module("DiskImageTesting", sees: ["CLinux", "DiskImage", "Platform"]),
     tests("DiskImageTests", of: ["CLinux", "DiskImage", "DiskImageTesting", "Platform"]),
     tests("CrosvmTests", of: ["crosvm", "CommandLine", "DiskImage", "Machine", "BasicDevices", "BlockDevice", "PlatformDevices", log]),
+    // Tools for disk images: the original's qcow_img, and its functions for programs in C.
+    .executableTarget(name: "qcow_img", dependencies: ["DiskImage", "Platform"], swiftSettings: settings),
+    .target(name: "QcowUtils", dependencies: ["DiskImage", "Platform"], exclude: ["include"], swiftSettings: settings),
+    // The engine of disk images alone, for tools/bench.
+    .executableTarget(name: "image-bench", dependencies: ["DiskImage", "Platform"], path: "Tests/ImageBench", swiftSettings: settings),
     // A device that tries to break out.
     .executableTarget(
       name: "hostile-device", dependencies: ["CLinux", "GuestMemory", "Interrupts", "PCI", "Platform", "Sandbox", "Virtio", log],

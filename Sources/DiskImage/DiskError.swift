@@ -22,6 +22,10 @@ public enum DiskError: Error, Equatable, Sendable, CustomStringConvertible {
   case cannotBypassCache(String)
   /// The descriptor named by `/proc/self/fd/N` is not open, or not for what was asked.
   case badDescriptor(String, writing: Bool)
+  /// There is a file of that name already.
+  case exists(String)
+  /// A new image cannot be made.
+  case cannotCreate(String, SystemError)
   /// The size cannot be changed; why in words.
   case cannotResize(String, String)
   /// The qcow2 image is not one that can be used.
@@ -55,6 +59,8 @@ public enum DiskError: Error, Equatable, Sendable, CustomStringConvertible {
     case .cannotBypassCache(let path): "the disk image \(path.debugDescription) is on a file system without direct I/O; leave out direct"
     case .badDescriptor(let path, let writing):
       "\(path.debugDescription) is not a descriptor open for \(writing ? "reading and writing" : "reading") in this process"
+    case .exists(let path): "\(path.debugDescription) exists already; remove it first, or give another name"
+    case .cannotCreate(let path, let error): "the disk image \(path.debugDescription) cannot be made: \(error)"
     case .cannotResize(let path, let reason): "the disk image \(path.debugDescription) cannot be resized: \(reason)"
     case .qcow2(let path, let problem): "the disk image \(path.debugDescription) cannot be used: \(problem)"
     case .backing(let path, let problem): "the disk image \(path.debugDescription) cannot be used: \(problem)"

@@ -125,4 +125,9 @@ public protocol SynchronousDisk: DiskImage {
 
   /// Fills a range with zeroes.
   func writeZeroes(offset: UInt64, count: UInt64, mayDiscard: Bool) -> Int32
+
+  /// What is known of the disk's content from an offset on, without reading it; the whole disk takes many calls, for each does little.
+  ///
+  /// - Parameter offset: Within the disk.
+  func extent(at offset: UInt64) throws(DiskError) -> DiskExtent
 }

@@ -28,8 +28,11 @@ enum ControlCommand {
     case "balloon": return .balloon(bytes: UInt64(try arguments.value(of: ControlCommands.balloonSize) ?? 0))
     case "balloon_stats": return .balloonStatistics
     case "disk resize":
-      let index = try arguments.value(of: ControlCommands.diskIndex) ?? 0
-      return .resizeDisk(index: index, bytes: UInt64(try arguments.value(of: ControlCommands.diskSize) ?? 0))
+      let word = try arguments.value(of: ControlCommands.diskIndex) ?? ""
+      guard let index = Int(word), (0...25).contains(index) else {
+        throw UsageError(command: arguments.commandName, "\(quoted(word)) is no disk of a machine; give its number, 0 to 25")
+      }
+      return .resizeDisk(index: index, bytes: try arguments.value(of: ControlCommands.diskSize) ?? 0)
     case "usb attach":
       let name = try arguments.value(of: ControlCommands.usbDevice)
       return .attachUSB(name ?? ControlRequest.USBDeviceName(bus: 0, address: 0, vendor: 0, product: 0))

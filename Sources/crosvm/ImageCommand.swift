@@ -12,6 +12,9 @@ enum ImageCommand {
     case [ControlCommands.disk.name, ImageCommands.check.name]: action = { try check($0, $1, repair: .nothing) }
     case [ControlCommands.disk.name, ImageCommands.repair.name]: action = { try check($0, $1, repair: .all) }
     case [ControlCommands.disk.name, ImageCommands.information.name]: action = inform
+    case [ControlCommands.disk.name, ImageCommands.map.name]: action = map
+    case [ControlCommands.disk.name, ConvertCommand.command.name]: return try ConvertCommand.perform(arguments)
+    case [ControlCommands.disk.name, "resize"] where try arguments.value(of: ControlCommands.diskSocket) == nil: action = resize
     default: return nil
     }
     do { return try action(arguments, try arguments.value(of: ImageCommands.path) ?? "") } catch let error as UsageError {
@@ -39,6 +42,34 @@ enum ImageCommand {
     let text = arguments.contains(ImageCommands.json) ? ImageReport.json(report, path) : ImageReport.text(report)
     guard StandardStreams.print(text + "\n") else { return .failure }
     return report.isClean ? .success : .failure
+  }
+
+  /// Prints the ranges of a disk: as lines, or as `qemu-img map` does in JSON.
+  private static func map(_ arguments: Arguments, _ path: String) throws -> ExitStatus {
+    let disk = try ConvertCommand.open(path, arguments)
+    let isJSON = arguments.contains(ImageCommands.json)
+    var offset: UInt64 = 0
+    var separator = isJSON ? "[" : ""
+    while offset < disk.size {
+      let start = offset
+      var extent = try disk.extent(at: offset)
+      offset += extent.count
+      while offset < disk.size, case let next = try disk.extent(at: offset), next.follows(extent) {
+        extent.count += next.count
+        offset += next.count
+      }
+      guard StandardStreams.print(separator + ImageReport.range(start, extent, isJSON: isJSON)) else { return .failure }
+      separator = isJSON ? ",\n" : "\n"
+    }
+    return Crosvm.print(isJSON ? "]\n" : "\n")
+  }
+
+  private static func resize(_ arguments: Arguments, _ path: String) throws -> ExitStatus {
+    let path = try arguments.value(of: ControlCommands.diskIndex) ?? ""
+    let disk = try ImageFiles.open(path: path).assemble()
+    try disk.resize(to: try arguments.value(of: ControlCommands.diskSize) ?? 0)
+    disk.finish()
+    return .success
   }
 
   private static func inform(_ arguments: Arguments, _ path: String) throws -> ExitStatus {

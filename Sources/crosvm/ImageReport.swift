@@ -44,6 +44,16 @@ enum ImageReport {
     return lines.joined(separator: "\n")
   }
 
+  /// A range of the disk from `start` on.
+  static func range(_ start: UInt64, _ extent: DiskExtent, isJSON: Bool) -> String {
+    guard isJSON else {
+      return "\(start) \(extent.count) \(extent.isZero ? "zero" : "data") \(extent.hostOffset.map { "\($0)" } ?? "-")"
+    }
+    var fields = [("start", "\(start)"), ("length", "\(extent.count)"), ("zero", "\(extent.isZero)"), ("data", "\(!extent.isZero)")]
+    if let place = extent.hostOffset { fields.append(("offset", "\(place)")) }
+    return object(fields)
+  }
+
   static func json(_ facts: ImageFacts) -> String {
     var fields = [
       ("virtual-size", "\(facts.size)"), ("filename", quoted(facts.path)), ("format", quoted(facts.format.rawValue)),

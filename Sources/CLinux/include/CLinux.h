@@ -172,6 +172,9 @@ static const int clinux_F_OFD_SETLK = 37;
 static const int clinux_MADV_REMOVE = 9;
 static const int clinux_O_DIRECT = 040000;
 static const int clinux_O_PATH = 010000000;
+// O_DIRECTORY is part of it, whose value is the processor's.
+static const int clinux_O_TMPFILE = 020000000 | O_DIRECTORY;
+static const int clinux_SEEK_DATA = 3, clinux_SEEK_HOLE = 4;
 static const int clinux_AT_EMPTY_PATH = 0x1000, clinux_RWF_DSYNC = RWF_DSYNC, clinux_RWF_NOWAIT = RWF_NOWAIT;
 static inline void *clinux_MAP_FAILED(void) { return MAP_FAILED; }
 static inline int clinux_SIGRTMIN(void) { return SIGRTMIN; }

@@ -45,15 +45,19 @@ enum ControlCommands {
   }
 
   static let diskIndex = Positional(
-    "INDEX", .integer(0...25), "The number of the disk in the order of the command line of crosvm run, from 0.")
-  static let diskSize = Positional("SIZE", .integer(0...Int.max, "SIZE"), "The new size in bytes, a multiple of 512.")
+    "DISK", .path(),
+    "With SOCKET, the number of the disk in the order of the command line of crosvm run, from 0; without, the path of an image.")
+  static let diskSize = Positional(
+    "SIZE", .size(.bytes, in: 0...UInt64(Int64.max)), "The new size in bytes, or with K, M, G or T: a multiple of 512.")
+  static let diskSocket = Positional(
+    "SOCKET", .path(), isRequired: false, "The control socket of the machine, as given to crosvm run --socket.")
 
   static let disk = Command("disk", "change the disks of running machines, and examine images") {
     $0.subcommands = [
-      Command("resize", "change the size of a disk of a running machine") {
-        $0.positionals = [diskIndex.description, diskSize.description, socket.description]
+      Command("resize", "change the size of a disk of a running machine, or of an image that nobody uses") {
+        $0.positionals = [diskIndex.description, diskSize.description, diskSocket.description]
       },
-      ImageCommands.information, ImageCommands.check, ImageCommands.repair,
+      ImageCommands.information, ImageCommands.check, ImageCommands.repair, ConvertCommand.command, ImageCommands.map,
     ]
   }
 

@@ -45,6 +45,15 @@ enum ImageCommands {
     ]
   }
 
+  static let map = Command("map", "tell which ranges of a disk image hold data") {
+    $0.positionals = [path.description]
+    $0.groups = [
+      OptionGroup(
+        "Options", [json.description, ConvertCommand.sourceFormat.description, ConvertCommand.backing.description])
+    ]
+    $0.details = ["A line a range: where it is in the disk, its bytes, and where in the file it is; - for what is zero or elsewhere."]
+  }
+
   static let information = Command("info", "tell what a disk image is") {
     $0.positionals = [path.description]
     $0.groups = [OptionGroup("Options", [json.description])]

@@ -1,0 +1,105 @@
+internal import CLinux
+internal import Glibc
+internal import Platform
+
+/// Makes an image of another format that has the same content.
+public enum ImageConversion {
+  /// What the new image is like.
+  public enum Target: Sendable, Equatable {
+    /// A file with holes where the disk is zero.
+    case raw
+    /// A qcow2 image.
+    case qcow2(Qcow2Image.Format)
+
+    /// The format that a file's name tells by its last part: `.raw` and `.img`, `.qcow2` and `.qcow`; nil for any other.
+    public init?(path: String) {
+      let name = path.split(separator: "/").last ?? ""
+      switch name.split(separator: ".", omittingEmptySubsequences: false).dropFirst().last?.lowercased() {
+      case "raw", "img": self = .raw
+      case "qcow2", "qcow": self = .qcow2(Qcow2Image.Format())
+      default: return nil
+      }
+    }
+  }
+
+  /// Makes a new file of an image, whose backing files become part of it.
+  ///
+  /// - Parameters:
+  ///   - source: Open, to be read only.
+  ///   - path: The new file, which has this name only once it is complete. Its content is not put on stable storage, as `cp` does not.
+  ///   - target: Its format.
+  ///   - report: Is told from time to time how far it is.
+  /// - Throws: `DiskError`; there is no file then.
+  public static func convert(
+    _ source: ImageFiles, to path: String, as target: Target, report: (ImageCopy.Progress) -> Void = { _ in }
+  ) throws(DiskError) {
+    let file = try NewFile(path: path)
+    try convert(source, into: file.number, path: path, as: target, report: report)
+    try file.keep()
+  }
+
+  /// Fills an open file, which is emptied first.
+  ///
+  /// - Parameters:
+  ///   - descriptor: Open for reading and writing.
+  ///   - path: Its name, for messages.
+  /// - Throws: `DiskError`; the file is of no use then.
+  public static func convert(
+    _ source: ImageFiles, into descriptor: Int32, path: String, as target: Target, report: (ImageCopy.Progress) -> Void = { _ in }
+  ) throws(DiskError) {
+    let disk = try source.assemble()
+    guard let readable = disk as? any SynchronousDisk else { throw .cannotCreate(path, SystemError("read the image", code: EOPNOTSUPP)) }
+    let file = try emptied(descriptor, path)
+    let copy: any SynchronousDisk
+    switch target {
+    case .raw:
+      guard file.extend(to: disk.size) == 0 else { throw .cannotCreate(path, .last("give the image its size")) }
+      copy = RawImage(
+        descriptor: try duplicate(descriptor), path: path, options: unlocked,
+        facts: RawImage.Facts(size: disk.size, alignment: 512, bufferAlignment: 1, isMemory: false))
+    case .qcow2(let format):
+      // Nobody sees the file before it is complete, so that nothing has to reach the disk in an order.
+      try Qcow2Image.create(file: UnorderedFile(file), path: path, size: disk.size, format: format)
+      // Opened anew, for it has a length now.
+      do {
+        let made = try RawImage(container: try duplicate(descriptor), path: path, options: unlocked)
+        copy = try Qcow2Image(file: UnorderedFile(made), path: path)
+      } catch { throw DiskError.of(error, path) }
+    }
+    try ImageCopy(from: readable, to: copy).run(report: report)
+    let code = copy.flush()
+    guard code == 0 else { throw .cannotCreate(path, SystemError("write the last tables", code: code)) }
+    copy.finish()
+  }
+
+  private static let unlocked = {
+    var options = RawImage.Options()
+    options.isLocked = false
+    return options
+  }()
+
+  private static func emptied(_ descriptor: Int32, _ path: String) throws(DiskError) -> RawImage {
+    guard ftruncate(descriptor, 0) == 0 else { throw .cannotCreate(path, .last("empty the file")) }
+    return RawImage(
+      descriptor: try duplicate(descriptor), path: path, options: unlocked,
+      facts: RawImage.Facts(size: 0, alignment: 512, bufferAlignment: 1, isMemory: false))
+  }
+
+  private static func duplicate(_ descriptor: Int32) throws(DiskError) -> OwnedDescriptor {
+    do { return try OwnedDescriptor.duplicate(descriptor) } catch { throw .system(error) }
+  }
+}
+
+/// A file whose writes need not reach the disk in the order in which they were made: for an image in the making.
+final class UnorderedFile: ImageFile {
+  private let file: any ImageFile
+
+  init(_ file: any ImageFile) { self.file = file }
+
+  var length: UInt64 { file.length }
+  @unsafe func read(_ vectors: BufferVectors, at offset: UInt64) -> Int { unsafe file.read(vectors, at: offset) }
+  @unsafe func write(_ vectors: BufferVectors, at offset: UInt64) -> Int { unsafe file.write(vectors, at: offset) }
+  func synchronize() -> Int32 { 0 }
+  func extend(to length: UInt64) -> Int32 { file.extend(to: length) }
+  func punchHole(at offset: UInt64, count: UInt64) -> Int32 { file.punchHole(at: offset, count: count) }
+}

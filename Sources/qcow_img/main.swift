@@ -1,0 +1,3 @@
+import Glibc
+
+exit(QcowImg.main(Array(CommandLine.arguments.dropFirst())))
