@@ -52,7 +52,7 @@ let package = Package(
       ? []
       : [
         .executable(name: "crosvm", targets: ["crosvm"]), .executable(name: "qcow_img", targets: ["qcow_img"]),
-        .library(name: "qcow_utils", type: .static, targets: ["QcowUtils"]),
+        .library(name: "qcow_utils", type: .dynamic, targets: ["QcowUtils"]),
       ]),
   dependencies: [
     .package(url: "https://github.com/apple/swift-log", from: "1.16.2")
@@ -127,7 +127,7 @@ let package = Package(
       of: ["BlockDevice", "BlockTesting", "DiskImage", "GuestMemory", "Platform", "Virtio", "VirtioTesting"]),
     // Images made by hand or in memory, whose file can fail, and what is fuzzed.
     module("DiskImageTesting", sees: ["CLinux", "DiskImage", "Platform"]),
-    tests("DiskImageTests", of: ["CLinux", "DiskImage", "DiskImageTesting", "Platform"]),
+    tests("DiskImageTests", of: ["CLinux", "DiskImage", "DiskImageTesting", "Platform", "QcowUtils"]),
     tests("CrosvmTests", of: ["crosvm", "CommandLine", "DiskImage", "Machine", "BasicDevices", "BlockDevice", "PlatformDevices", log]),
     // Tools for disk images: the original's qcow_img, and its functions for programs in C.
     .executableTarget(name: "qcow_img", dependencies: ["DiskImage", "Platform"], swiftSettings: settings),

@@ -28,6 +28,9 @@ public struct BlockConfiguration: Sendable, Equatable {
   /// Whether the image may name a backing file, which is read as well: only where `format` is `qcow2`.
   public var allowsBacking: Bool
 
+  /// Whether what the guest writes is kept in a temporary file, and lost in the end; the image is only read.
+  public var isEphemeral: Bool
+
   /// The logical block size that the guest sees, in bytes: 512 or 4096.
   public var blockSize: Int
 
@@ -72,6 +75,7 @@ public struct BlockConfiguration: Sendable, Equatable {
     isSparse = true
     format = nil
     allowsBacking = false
+    isEphemeral = false
     blockSize = BlockConfiguration.blockSizes[0]
     id = nil
     queueCount = BlockConfiguration.defaultQueueCount
@@ -110,6 +114,7 @@ public struct BlockConfiguration: Sendable, Equatable {
   public func validate() throws(BlockConfigurationError) {
     guard !path.isEmpty else { throw .emptyPath }
     guard !allowsBacking || format == .qcow2 else { throw .backingWithoutFormat }
+    guard !isEphemeral || !isReadOnly else { throw .ephemeralReadOnly }
     guard BlockConfiguration.blockSizes.contains(blockSize) else { throw .blockSize(blockSize) }
     if let id {
       guard id.utf8.count <= BlockConfiguration.idLimit else { throw .longID(id) }
@@ -126,6 +131,8 @@ public enum BlockConfigurationError: Error, Equatable, CustomStringConvertible {
   case emptyPath
   /// Backing files are allowed, but the image's format is not named, or has none.
   case backingWithoutFormat
+  /// A disk that is only read has nothing to forget.
+  case ephemeralReadOnly
   /// The logical block size is not one that a guest understands.
   case blockSize(Int)
   /// The serial number does not fit its field.
@@ -142,6 +149,7 @@ public enum BlockConfigurationError: Error, Equatable, CustomStringConvertible {
     switch self {
     case .emptyPath: "the path is empty; give the path of a disk image"
     case .backingWithoutFormat: "backing files need the image's format to be named; give format=qcow2 with backing=on"
+    case .ephemeralReadOnly: "what is only read needs no temporary file; give ro or ephemeral, not both"
     case .blockSize(let size): "the block size \(size) is not possible; give 512 or 4096"
     case .longID(let id):
       "the id \(id.debugDescription) has \(id.utf8.count) characters; give at most \(BlockConfiguration.idLimit)"

@@ -46,6 +46,7 @@ extension BlockConfiguration {
     var options = ImageFiles.Options()
     options.format = format
     options.allowsBacking = allowsBacking
+    options.isEphemeral = isEphemeral
     options.isReadOnly = isReadOnly
     options.isDirect = isDirect
     options.isLocked = isLocked

@@ -33,7 +33,9 @@ public enum DiskError: Error, Equatable, Sendable, CustomStringConvertible {
   /// The image's backing file is not used.
   case backing(String, BackingProblem)
   /// The image has a format that cannot be used.
-  case unsupportedFormat(String, ImageFormat)
+  case unsound(String, String)
+  /// The file is a composite image, and the user did not say so.
+  case unnamedComposite(String)
   /// Anything else that the kernel said.
   case system(SystemError)
 
@@ -64,8 +66,10 @@ public enum DiskError: Error, Equatable, Sendable, CustomStringConvertible {
     case .cannotResize(let path, let reason): "the disk image \(path.debugDescription) cannot be resized: \(reason)"
     case .qcow2(let path, let problem): "the disk image \(path.debugDescription) cannot be used: \(problem)"
     case .backing(let path, let problem): "the disk image \(path.debugDescription) cannot be used: \(problem)"
-    case .unsupportedFormat(let path, let format):
-      "the disk image \(path.debugDescription) is of the format \(format.rawValue), which is not supported; if it is not, give format=raw"
+    case .unsound(let path, let reason): "the disk image \(path.debugDescription) \(reason)"
+    case .unnamedComposite(let path):
+      "the disk image \(path.debugDescription) is composed of other files, which are not opened unless you say so; give format=composite if you "
+        + "trust the image, or format=raw if it is none"
     case .system(let error): error.description
     }
   }

@@ -150,7 +150,7 @@ struct RunOptionsTests {
       ),
       (
         ["k", "--rwdisk", "a,ro"],
-        "--rwdisk \"a,ro\": \"ro\" is not a known key, at character 3; known are path, format, backing, sparse, direct"
+        "--rwdisk \"a,ro\": \"ro\" is not a known key, at character 3; known are path, format, backing, ephemeral"
       ),
       (["k", "-b", "a,queues=17"], "--block \"a,queues=17\": \"17\" is out of range, at character 10; give a whole number from 1 to 16"),
       (["k", "-b", "a,queue-size=3"], "--block \"a,queue-size=3\": \"3\" is not possible, at character 14; give 2, 4, 8"),

@@ -1,5 +1,6 @@
 import CLinux
 import DiskImage
+import DiskImageTesting
 import Glibc
 import Platform
 import Testing
@@ -100,14 +101,86 @@ import Testing
 
   @Test func formatsAreFoundByTheirMagic() throws {
     let folder = try Folder()
-    try makeFile(folder["sparse"], [0x3a, 0xff, 0x26, 0xed] + [UInt8](repeating: 0, count: 508))
-    try makeFile(folder["composite"], Array("composite_disk\u{1d}".utf8) + [UInt8](repeating: 0, count: 497))
+    try makeFile(folder["sparse"], AndroidSparseFile([.fill([1, 2, 3, 4], blocks: 2)]).bytes)
+    try makeFile(folder["composite"], CompositeFile([.init("raw", offset: 0)], length: 512).bytes)
     try makeFile(folder["raw"], [UInt8](repeating: 0, count: 512))
     try QemuImg.create(folder["qcow2"], 1 << 20)
-    #expect(failure(folder["sparse"], options(nil)) == .unsupportedFormat(folder["sparse"], .androidSparse))
-    #expect(failure(folder["composite"], options(nil)) == .unsupportedFormat(folder["composite"], .composite))
+    #expect(failure(folder["sparse"], options(nil)) == .unsound(folder["sparse"], "\(AndroidSparseError.writable)"))
+    // Other files are opened only where the user says what the file is.
+    #expect(failure(folder["composite"], options(nil)) == .unnamedComposite(folder["composite"]))
+    #expect(try ImageFiles.open(path: folder["composite"], options: options(.composite)).format == .composite)
     #expect(try ImageFiles.open(path: folder["raw"], options: options(nil)).format == .raw)
     #expect(try ImageFiles.open(path: folder["qcow2"], options: options(nil)).format == .qcow2)
+  }
+
+  /// What another process makes of the files: it gets copies of the descriptors.
+  private func handedOver(_ files: ImageFiles) throws -> any SynchronousDisk {
+    var writer = ByteWriter()
+    files.encode(to: &writer)
+    for length in 0..<writer.bytes.count {
+      var short = ByteReader(Array(writer.bytes.prefix(length)))
+      #expect(throws: MalformedBytes.self) { try ImageFiles(from: &short) { throw MalformedBytes("no descriptor") } }
+    }
+    var rest = try files.descriptors.map { DescriptorBox(try OwnedDescriptor.duplicate($0)) }[...]
+    var reader = ByteReader(writer.bytes)
+    let copy = try ImageFiles(from: &reader) {
+      guard let next = rest.popFirst()?.take() else { throw MalformedBytes("a descriptor is missing") }
+      return next
+    }
+    try reader.finish()
+    #expect(rest.isEmpty)
+    return try #require(try copy.assemble() as? any SynchronousDisk)
+  }
+
+  @Test func aCompositeDiskIsMadeOfItsFiles() throws {
+    let folder = try Folder()
+    try makeFile(folder["head"], [UInt8](repeating: 1, count: 1024))
+    try QemuImg.create(folder["body"], 1 << 20)
+    try QemuImg.io(folder["body"], ["write -P 2 0 1M"])
+    try makeFile(folder["tail"], AndroidSparseFile([.fill([3, 3, 3, 3], blocks: 1)]).bytes)
+    let end: UInt64 = 1024 + (1 << 20)
+    let parts: [CompositeFile.Part] = [
+      .init("head", offset: 0), .init("body", offset: 1024, capability: 1), .init("tail", offset: end),
+    ]
+    try makeFile(folder["disk"], CompositeFile(parts, length: end + 4096).bytes)
+    let disk = try handedOver(try ImageFiles.open(path: folder["disk"], options: options(.composite)))
+    #expect(try disk.bytes(0, 1024).allSatisfy { $0 == 1 } && disk.bytes(1024, 1 << 20).allSatisfy { $0 == 2 })
+    #expect(try disk.bytes(Int(end), 4096).allSatisfy { $0 == 3 })
+    try disk.store([UInt8](repeating: 9, count: 512), at: 2048)
+    #expect(throws: SystemError.self) { try disk.store([UInt8](repeating: 9, count: 512), at: 0) }
+    disk.finish()
+    // Its lock is the machine's as long as the disk is there.
+    try QemuImg.shell("cp \(folder["body"]) \(folder["copy"])")
+    #expect(try QemuImg.content(folder["copy"], in: folder.path)[1024] == 9)
+    #expect(try QemuImg.check(folder["copy"]) == nil)
+  }
+
+  @Test(arguments: ["/etc/hostname", "../up", "link", "missing", "disk"]) func aPartThatIsNoFileOfTheFolderIsRefused(name: String) throws {
+    let folder = try Folder()
+    try QemuImg.shell("ln -s /etc/hostname \(folder["link"])")
+    try makeFile(folder["disk"], CompositeFile([.init(name, offset: 0)], length: 512).bytes)
+    let error = try #require(failure(folder["disk"], options(.composite)))
+    #expect("\(error)".contains(name), "\(error)")
+  }
+
+  @Test(arguments: [ImageFormat.raw, .qcow2]) func anEphemeralDiskForgets(format: ImageFormat) throws {
+    let folder = try Folder()
+    try QemuImg.shell("qemu-img create -q -f \(format.rawValue) \(folder["disk"]) 1M")
+    try QemuImg.io(folder["disk"], ["write -P 5 0 1M"], format: format.rawValue)
+    let before = try fileContent(folder["disk"])
+    var options = options(format, backing: false)
+    options.isEphemeral = true
+    // Two may have it at a time, for both only read it.
+    let files = [try ImageFiles.open(path: folder["disk"], options: options), try ImageFiles.open(path: folder["disk"], options: options)]
+    let disk = try handedOver(files[0])
+    try disk.store([UInt8](repeating: 7, count: 4096), at: 512)
+    #expect(try disk.bytes(0, 512) == [UInt8](repeating: 5, count: 512) && disk.bytes(512, 4096) == [UInt8](repeating: 7, count: 4096))
+    try disk.resize(to: 2 << 20)
+    #expect(try disk.bytes(1 << 20, 512) == [UInt8](repeating: 0, count: 512))
+    #expect(disk.flush() == 0 && !disk.isReadOnly)
+    disk.finish()
+    #expect(try fileContent(folder["disk"]) == before)
+    #expect(try handedOver(files[1]).bytes(512, 512) == [UInt8](repeating: 5, count: 512))
   }
 
   @Test(arguments: [false, true]) func filesGoToAnotherProcess(direct: Bool) throws {

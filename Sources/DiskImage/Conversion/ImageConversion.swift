@@ -59,12 +59,8 @@ public enum ImageConversion {
         facts: RawImage.Facts(size: disk.size, alignment: 512, bufferAlignment: 1, isMemory: false))
     case .qcow2(let format):
       // Nobody sees the file before it is complete, so that nothing has to reach the disk in an order.
-      try Qcow2Image.create(file: UnorderedFile(file), path: path, size: disk.size, format: format)
-      // Opened anew, for it has a length now.
-      do {
-        let made = try RawImage(container: try duplicate(descriptor), path: path, options: unlocked)
-        copy = try Qcow2Image(file: UnorderedFile(made), path: path)
-      } catch { throw DiskError.of(error, path) }
+      let length = try Qcow2Image.create(file: UnorderedFile(file), path: path, size: disk.size, format: format)
+      copy = try Qcow2Image(file: UnorderedFile(file, length: length), path: path)
     }
     try ImageCopy(from: readable, to: copy).run(report: report)
     let code = copy.flush()
@@ -88,18 +84,4 @@ public enum ImageConversion {
   private static func duplicate(_ descriptor: Int32) throws(DiskError) -> OwnedDescriptor {
     do { return try OwnedDescriptor.duplicate(descriptor) } catch { throw .system(error) }
   }
-}
-
-/// A file whose writes need not reach the disk in the order in which they were made: for an image in the making.
-final class UnorderedFile: ImageFile {
-  private let file: any ImageFile
-
-  init(_ file: any ImageFile) { self.file = file }
-
-  var length: UInt64 { file.length }
-  @unsafe func read(_ vectors: BufferVectors, at offset: UInt64) -> Int { unsafe file.read(vectors, at: offset) }
-  @unsafe func write(_ vectors: BufferVectors, at offset: UInt64) -> Int { unsafe file.write(vectors, at: offset) }
-  func synchronize() -> Int32 { 0 }
-  func extend(to length: UInt64) -> Int32 { file.extend(to: length) }
-  func punchHole(at offset: UInt64, count: UInt64) -> Int32 { file.punchHole(at: offset, count: count) }
 }

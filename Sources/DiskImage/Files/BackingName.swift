@@ -70,22 +70,23 @@ struct BackingName {
   /// The path for messages, and for the names in that file.
   var path: String { folder == "." ? name : folder == "/" ? "/\(name)" : "\(folder)/\(name)" }
 
-  /// Opens the file to be read. The kernel sees to it that no component leads out of the folder (openat2(2), RESOLVE_BENEATH).
-  func open() throws -> OwnedDescriptor {
+  /// Opens the file. The kernel sees to it that no component leads out of the folder (openat2(2), RESOLVE_BENEATH).
+  func open(writing: Bool = false) throws -> OwnedDescriptor {
+    let access = writing ? O_RDWR : O_RDONLY
     let directory = try OwnedDescriptor.open(folder, flags: clinux_O_PATH | O_DIRECTORY)
     let number = directory.number
     do throws(SystemError) {
-      let file = try retrying("open \(path)") { unsafe Int(clinux_open_beneath(number, name, O_RDONLY | O_NONBLOCK | O_NOCTTY)) }
+      let file = try retrying("open \(path)") { unsafe Int(clinux_open_beneath(number, name, access | O_NONBLOCK | O_NOCTTY)) }
       let descriptor = OwnedDescriptor(owning: Int32(file))
       let opened = descriptor.number
       // As for other images: not to block was for the sake of pipes.
-      try retrying("open \(path)") { Int(clinux_fcntl(opened, F_SETFL, Int(O_RDONLY))) }
+      try retrying("open \(path)") { Int(clinux_fcntl(opened, F_SETFL, Int(access))) }
       return descriptor
     } catch {
       switch error.code {
       case EXDEV, ELOOP: throw BackingProblem.outside(name)
       case ENOENT, ENOTDIR: throw BackingProblem.missing(name)
-      default: throw RawImage.openingError(error, path, writing: false)
+      default: throw RawImage.openingError(error, path, writing: writing)
       }
     }
   }

@@ -3,7 +3,10 @@ public import Platform
 // From the process that opens to the one that uses.
 extension ImageFiles {
   /// The files' descriptors, lent, in the order in which `init(from:next:)` takes them.
-  public var descriptors: [Int32] { layers.flatMap { [$0.file.number] + ($0.cached.map { [$0.number] } ?? []) } }
+  public var descriptors: [Int32] {
+    layers.flatMap { [$0.file.number] + ($0.cached.map { [$0.number] } ?? []) } + parts.flatMap(\.descriptors)
+      + (overlay.map { [$0.number] } ?? [])
+  }
 
   /// Writes what is known of the files.
   public func encode(to writer: inout ByteWriter) {
@@ -18,6 +21,13 @@ extension ImageFiles {
       writer.put(layer.cached != nil)
       if let cached = layer.cached { ImageFiles.put(cached.facts, to: &writer) }
     }
+    encodeOthers(to: &writer)
+  }
+
+  private func encodeOthers(to writer: inout ByteWriter) {
+    writer.put(UInt8(clamping: parts.count))
+    for part in parts { part.encode(to: &writer) }
+    writer.put(overlay != nil)
   }
 
   private static func put(_ facts: RawImage.Facts, to writer: inout ByteWriter) {
@@ -37,6 +47,10 @@ extension ImageFiles {
   /// - Parameter next: Gives the descriptors one after the other.
   /// - Throws: `MalformedBytes`, or what `next` throws.
   public init(from reader: inout ByteReader, next: () throws -> OwnedDescriptor) throws {
+    try self.init(from: &reader, mayHaveParts: true, next: next)
+  }
+
+  private init(from reader: inout ByteReader, mayHaveParts: Bool, next: () throws -> OwnedDescriptor) throws {
     var options = Options()
     options.isReadOnly = try reader.getBool()
     options.isDirect = try reader.getBool()
@@ -61,5 +75,9 @@ extension ImageFiles {
     }
     self.layers = layers
     self.options = options
+    let partCount = Int(try reader.get(UInt8.self))
+    guard partCount == 0 || mayHaveParts else { throw MalformedBytes("parts have no parts") }
+    for _ in 0..<partCount { parts.append(try ImageFiles(from: &reader, mayHaveParts: false, next: next)) }
+    if try reader.getBool() { overlay = TemporaryFile(try next()) }
   }
 }

@@ -21,6 +21,8 @@ public struct ImageFiles: Sendable {
     public var isLocked = true
     /// Whether discarded ranges are given back to the host.
     public var isSparse = true
+    /// Whether what is written goes to a temporary file and is lost in the end: then the image's own files are only read.
+    public var isEphemeral = false
 
     /// Writable, of whatever format, without backing files, through the page cache, locked, sparse.
     public init() {}
@@ -39,6 +41,10 @@ public struct ImageFiles: Sendable {
 
   /// The image, and the files behind it.
   let layers: [Layer]
+  /// The files that a composite image is made of.
+  var parts: [ImageFiles] = []
+  /// Where an ephemeral disk keeps what is written.
+  var overlay: TemporaryFile?
   let options: Options
 
   /// The image's path, for messages.
@@ -50,6 +56,15 @@ public struct ImageFiles: Sendable {
   ///
   /// A path of the form `/proc/self/fd/N` means the open descriptor N itself.
   public static func open(path: String, options: Options = Options()) throws(DiskError) -> ImageFiles {
+    guard options.isEphemeral else { return try openFiles(path, options) }
+    var below = options
+    below.isReadOnly = true
+    var files = try openFiles(path, below)
+    do { files.overlay = try TemporaryFile() } catch { throw .system(error) }
+    return files
+  }
+
+  private static func openFiles(_ path: String, _ options: Options) throws(DiskError) -> ImageFiles {
     var rawOptions = RawImage.Options()
     rawOptions.isReadOnly = options.isReadOnly
     rawOptions.isDirect = options.isDirect
@@ -67,7 +82,13 @@ public struct ImageFiles: Sendable {
         var chain = ImageChain(options)
         try chain.addTop(descriptor, path, rawOptions)
         return ImageFiles(layers: chain.layers, options: options)
-      case .androidSparse, .composite: throw DiskError.unsupportedFormat(path, format)
+      case .androidSparse:
+        guard options.isReadOnly else { throw AndroidSparseError.writable }
+        rawOptions.allowsAnySize = true
+        return ImageFiles(
+          layers: [Layer(format: format, file: try RawImage(descriptor: descriptor, path: path, options: rawOptions), cached: nil)],
+          options: options)
+      case .composite: return try openComposite(descriptor, path, rawOptions, options)
       }
     } catch { throw DiskError.of(error, path) }
   }
@@ -82,6 +103,11 @@ public struct ImageFiles: Sendable {
 
   /// Makes the disk. Called once.
   public func assemble() throws(DiskError) -> any DiskImage {
+    let disk = try assembleFiles()
+    return try overlay.map { overlay throws(DiskError) in try overlay.lay(over: disk) } ?? disk
+  }
+
+  private func assembleFiles() throws(DiskError) -> any SynchronousDisk {
     var below: (any SynchronousDisk)?
     for (index, layer) in layers.enumerated().reversed() {
       let disk: any SynchronousDisk
@@ -94,78 +120,13 @@ public struct ImageFiles: Sendable {
         // What is below shares the work.
         if index > 0 { qcow2.cacheSize = 1 << 20 }
         disk = try Qcow2Image(file: layer.cached ?? layer.file, data: layer.file, path: layer.file.path, backing: below, options: qcow2)
-      case .androidSparse, .composite: throw .unsupportedFormat(layer.file.path, layer.format)
+      case .androidSparse:
+        do { disk = try AndroidSparseImage(file: layer.file) } catch { throw DiskError.of(error, layer.file.path) }
+      case .composite: disk = try assembleComposite(layer.file)
       }
       below = disk
     }
     guard let below else { throw .missing("") }
     return below
-  }
-}
-
-/// Follows the names of backing files.
-struct ImageChain {
-  private let options: ImageFiles.Options
-  private(set) var layers: [ImageFiles.Layer] = []
-  private var seen: [(device: UInt64, node: UInt64)] = []
-
-  init(_ options: ImageFiles.Options) { self.options = options }
-
-  /// Takes the image itself, and all that it names.
-  mutating func addTop(_ descriptor: consuming OwnedDescriptor, _ path: String, _ options: RawImage.Options) throws {
-    _ = try note(descriptor.number, path)
-    let cached = try options.isDirect ? ImageChain.reopen(descriptor.number, path, options) : nil
-    let file = try RawImage(container: descriptor, path: path, options: options)
-    layers.append(ImageFiles.Layer(format: .qcow2, file: file, cached: cached))
-    try followNames(from: cached ?? file)
-  }
-
-  private mutating func followNames(from top: RawImage) throws {
-    var image = top
-    while true {
-      let header = try Qcow2Image.header(of: image)
-      guard let name = header.backingName else { return }
-      do {
-        guard options.allowsBacking, options.format == .qcow2 else { throw BackingProblem.notAllowed(name) }
-        guard layers.count <= ImageFiles.backingLimit else { throw BackingProblem.depth(ImageFiles.backingLimit) }
-        guard let formatName = header.backingFormat else { throw BackingProblem.noFormat(name) }
-        guard let format = ImageFormat(rawValue: formatName), format == .raw || format == .qcow2 else {
-          throw BackingProblem.format(name, formatName)
-        }
-        image = try addBacking(name, format, of: image.path)
-        if format == .raw { return }
-      } catch let problem as BackingProblem { throw DiskError.backing(image.path, problem) }
-    }
-  }
-
-  private mutating func addBacking(_ name: String, _ format: ImageFormat, of image: String) throws -> RawImage {
-    let backing = try BackingName(name, of: image)
-    let descriptor = try backing.open()
-    guard try note(descriptor.number, backing.path) else { throw BackingProblem.cycle(name) }
-    var raw = RawImage.Options()
-    raw.isReadOnly = true
-    raw.isLocked = options.isLocked
-    let file = try RawImage(container: descriptor, path: backing.path, options: raw)
-    layers.append(ImageFiles.Layer(format: format, file: file, cached: nil))
-    return file
-  }
-
-  /// Notes a file; returns whether it is new.
-  private mutating func note(_ number: Int32, _ path: String) throws -> Bool {
-    var status = stat()
-    try retrying("examine \(path)") { unsafe Int(fstat(number, &status)) }
-    let file = (device: UInt64(status.st_dev), node: UInt64(status.st_ino))
-    if seen.contains(where: { $0 == file }) { return false }
-    seen.append(file)
-    return true
-  }
-
-  /// The same file once more, through the page cache; the lock is the first one's.
-  private static func reopen(_ number: Int32, _ path: String, _ options: RawImage.Options) throws -> RawImage {
-    var cached = options
-    cached.isDirect = false
-    cached.isLocked = false
-    let descriptor = try OwnedDescriptor.open("/proc/self/fd/\(number)", flags: options.isReadOnly ? O_RDONLY : O_RDWR)
-    return try RawImage(container: descriptor, path: path, options: cached)
   }
 }

@@ -48,10 +48,18 @@ extension Qcow2Image {
   }
 
   /// Makes an empty disk in an empty file.
-  public static func create(file: any ImageFile, path: String, size: UInt64, format: Format = Format()) throws(DiskError) {
+  ///
+  /// - Returns: The file's bytes.
+  @discardableResult
+  public static func create(file: any ImageFile, path: String, size: UInt64, format: Format = Format()) throws(DiskError) -> UInt64 {
     do {
-      for (offset, bytes) in try parts(size: size, format: format) { try file.put(bytes, at: offset) }
+      var length: UInt64 = 0
+      for (offset, bytes) in try parts(size: size, format: format) {
+        try file.put(bytes, at: offset)
+        length = max(length, offset + UInt64(bytes.count))
+      }
       try file.barrier()
+      return length
     } catch { throw DiskError.of(error, path) }
   }
 

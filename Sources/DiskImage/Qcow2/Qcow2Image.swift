@@ -257,6 +257,8 @@ extension DiskError {
     switch error {
     case let error as DiskError: error
     case let problem as Qcow2Problem: .qcow2(path, problem)
+    case let error as AndroidSparseError: .unsound(path, "\(error)")
+    case let error as CompositeError: .unsound(path, "\(error)")
     case let failure as DiskFailure: .system(SystemError("use the disk image \(path.debugDescription)", code: failure.code))
     case let error as SystemError: .system(error)
     default: .system(SystemError("use the disk image \(path.debugDescription)", code: EIO))

@@ -21,8 +21,9 @@ extension VMConfiguration {
   func lockedImages() throws(ConfigurationError) -> [(path: String, isReadOnly: Bool, identity: PathCheck.Identity)] {
     var images: [(path: String, isReadOnly: Bool, identity: PathCheck.Identity)] = []
     for disk in disks {
-      let identity = try PathCheck.image(disk.path, as: .disk, isReadOnly: disk.isReadOnly)
-      if disk.isLocked { images.append((disk.path, disk.isReadOnly, identity)) }
+      let isReadOnly = disk.isReadOnly || disk.isEphemeral
+      let identity = try PathCheck.image(disk.path, as: .disk, isReadOnly: isReadOnly)
+      if disk.isLocked { images.append((disk.path, isReadOnly, identity)) }
     }
     for memory in persistentMemory {
       let identity = try PathCheck.image(memory.path, as: .persistentMemory, isReadOnly: memory.isReadOnly)

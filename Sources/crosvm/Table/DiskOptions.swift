@@ -19,6 +19,9 @@ enum DiskOptions {
   private static let backing = Field(
     "backing", .boolean, default: "false",
     "Read the backing files that the image names, within its folder. Needs format=qcow2.")
+  private static let ephemeral = Field(
+    "ephemeral", .boolean, default: "false",
+    "Keep what the guest writes in a temporary file (in $TMPDIR or /var/tmp), and forget it in the end; the image is only read.")
   private static let blockSize = Field(
     "block-size", .size(oneOf: BlockConfiguration.blockSizes), default: "512", "Logical block size in bytes.")
   private static let id = Field("id", .diskID, "Serial number that the guest reads: 1 to 20 ASCII characters.")
@@ -47,7 +50,8 @@ enum DiskOptions {
   ]
 
   private static let tuning = [
-    format.description, backing.description, sparse.description, direct.description, lock.description, blockSize.description,
+    format.description, backing.description, ephemeral.description, sparse.description, direct.description, lock.description,
+    blockSize.description,
     id.description, queues.description, queueSize.description, packedQueue.description, executor.description, requestRate.description,
     requestBurst.description, byteRate.description, byteBurst.description,
   ]
@@ -94,6 +98,7 @@ enum DiskOptions {
     disk.isLocked = try fields.value(lock) ?? disk.isLocked
     disk.format = try fields.value(format)
     disk.allowsBacking = try fields.value(backing) ?? disk.allowsBacking
+    disk.isEphemeral = try fields.value(ephemeral) ?? disk.isEphemeral
     disk.blockSize = try fields.value(blockSize) ?? disk.blockSize
     disk.id = try fields.value(id)
     disk.queueCount = try fields.value(queues) ?? disk.queueCount

@@ -1,0 +1,70 @@
+internal import Platform
+
+// Images that are composed of other files.
+extension ImageFiles {
+  /// Opens a composite image and the files that it names, which are followed only where the user named the format.
+  static func openComposite(
+    _ descriptor: consuming OwnedDescriptor, _ path: String, _ rawOptions: RawImage.Options, _ options: Options
+  ) throws -> ImageFiles {
+    guard options.format == .composite else { throw DiskError.unnamedComposite(path) }
+    var rawOptions = rawOptions
+    rawOptions.allowsAnySize = true
+    rawOptions.isDirect = false
+    let file = try RawImage(descriptor: descriptor, path: path, options: rawOptions)
+    let specification = try specification(of: file)
+    var files = ImageFiles(layers: [Layer(format: .composite, file: file, cached: nil)], options: options)
+    for part in specification.parts { files.parts.append(try openPart(part, of: path, options)) }
+    return files
+  }
+
+  /// Opens one part: an image of any format that is one file.
+  private static func openPart(_ part: CompositeSpecification.Part, of path: String, _ options: Options) throws -> ImageFiles {
+    var raw = RawImage.Options()
+    raw.isReadOnly = options.isReadOnly || !part.isWritable
+    raw.isLocked = options.isLocked
+    raw.isSparse = options.isSparse
+    raw.allowsAnySize = true
+    var partOptions = options
+    partOptions.format = nil
+    partOptions.allowsBacking = false
+    partOptions.isReadOnly = raw.isReadOnly
+    partOptions.isDirect = false
+    do {
+      let name = try BackingName(part.path, of: path)
+      let descriptor = try name.open(writing: !raw.isReadOnly)
+      let format = try detect(descriptor.number, name.path)
+      switch format {
+      case .composite: throw CompositeError.path(part.path)
+      case .raw:
+        let file = try RawImage(descriptor: descriptor, path: name.path, options: raw)
+        return ImageFiles(layers: [Layer(format: format, file: file, cached: nil)], options: partOptions)
+      case .qcow2:
+        var chain = ImageChain(partOptions)
+        try chain.addTop(descriptor, name.path, raw)
+        return ImageFiles(layers: chain.layers, options: partOptions)
+      case .androidSparse:
+        guard raw.isReadOnly else { throw AndroidSparseError.writable }
+        let file = try RawImage(descriptor: descriptor, path: name.path, options: raw)
+        return ImageFiles(layers: [Layer(format: format, file: file, cached: nil)], options: partOptions)
+      }
+    } catch let problem as BackingProblem { throw DiskError.backing(path, problem) }
+  }
+
+  /// Makes the disk of the parts.
+  func assembleComposite(_ file: RawImage) throws(DiskError) -> CompositeImage {
+    do {
+      let specification = try ImageFiles.specification(of: file)
+      var disks: [any SynchronousDisk] = []
+      for part in parts {
+        guard let disk = try part.assemble() as? any SynchronousDisk else { throw DiskError.notADisk(part.path) }
+        disks.append(disk)
+      }
+      return try CompositeImage(file: file, specification, files: disks)
+    } catch { throw DiskError.of(error, file.path) }
+  }
+
+  private static func specification(of file: RawImage) throws -> CompositeSpecification {
+    let length = Int(min(file.length, UInt64(CompositeSpecification.sizeLimit) + 1))
+    return try CompositeSpecification(try file.bytes(at: 0, count: length))
+  }
+}
