@@ -57,6 +57,27 @@ let imageTests: [GuestTest] = [
     try expect(try images.blocks <= (24 << 20) / 512, "at most 24 MiB of the image in use on the host")
     try images.check()
   },
+  GuestTest("composite and Android sparse disks are read, an ephemeral one is written and forgets") { environment in
+    let images = try Images(environment)
+    defer { images.remove() }
+    let base = try images.make("raw")
+    let script = """
+      echo head=$(head -c 4 /dev/vdb); echo body=$(dd if=/dev/vdb bs=512 skip=2 count=1 2>/dev/null | head -c 4); echo ro=$(cat /sys/block/vdc/ro)
+      echo sparse=$(head -c 8 /dev/vdc); echo gone >/dev/vdd; echo kept >/dev/vde; sync
+      dd if=/dev/vdd of=/tmp/x bs=512 count=1 iflag=direct 2>/dev/null; echo wrote=$(head -c 4 /tmp/x)
+      """
+    let options = [
+      "-r", environment.file("root.squashfs"), "--block", try images.makeComposite(), "--block", try images.makeSparse(),
+      "--block", "\(base),ephemeral", "--block", try images.make("qcow2"),
+    ]
+    let run = try Guest(options: options, script: script).run(environment)
+    try expect(run.value("head") == "head" && run.value("body") == "body", "the parts of the composite disk", in: run)
+    try expect(run.value("sparse") == "fillfill" && run.value("ro") == "1", "the content of the sparse image", in: run)
+    try expect(run.value("wrote") == "gone", "what was written, as long as the machine is there", in: run)
+    let again = try Guest(options: Array(options.prefix(6)) + ["--block", base], script: "echo now=$(head -c 4 /dev/vdd | tr -d '\\0')").run(environment)
+    try expect(again.status == 0 && again.value("now") == "", "an image that was not written", in: again)
+    try images.check()
+  },
   GuestTest("a full host disk and a file cut short are I/O errors, and the guest goes on") { environment in
     let folder = environment.scratchFile("full")
     unsafe _ = mkdir(folder, 0o755)
@@ -121,6 +142,25 @@ private final class Images {
     default: try qemu("create", "-f", "qcow2", name, "\(Images.size)")
     }
     return "\(folder)/\(name)"
+  }
+
+  /// Makes a composite disk of 1 KiB and 1 MiB (crosvm's cdisk_spec.proto): `head` and `body`.
+  func makeComposite() throws -> String {
+    try Child.write(Array("head".utf8) + [UInt8](repeating: 0, count: 1020), to: "\(folder)/head")
+    try Child.write(Array("body".utf8) + [UInt8](repeating: 0, count: (1 << 20) - 4), to: "\(folder)/body")
+    // Fields of a number of bytes have the number's type 2, integers type 0; integers have seven bits a byte, lowest first.
+    let parts: [[UInt8]] = [[10, 4] + Array("head".utf8), [10, 4] + Array("body".utf8) + [16, 0x80, 8]]
+    let message: [UInt8] = [8, 2] + parts.flatMap { [18, UInt8($0.count)] + $0 } + [24, 0x80, 0x88, 0x40]
+    try Child.write(Array("composite_disk\u{1d}".utf8) + message, to: "\(folder)/composite")
+    return "\(folder)/composite,format=composite,ro"
+  }
+
+  /// Makes an Android sparse image of one block that is filled with "fill".
+  func makeSparse() throws -> String {
+    let header: [UInt8] = [0x3a, 0xff, 0x26, 0xed, 1, 0, 0, 0, 28, 0, 12, 0, 0, 16, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0]
+    let chunk: [UInt8] = [0xc2, 0xca, 0, 0, 1, 0, 0, 0, 16, 0, 0, 0] + Array("fill".utf8)
+    try Child.write(header + chunk, to: "\(folder)/sparse")
+    return "\(folder)/sparse,ro"
   }
 
   /// Expects `qemu-img check` to find nothing, not even lost clusters, in those that it knows.
