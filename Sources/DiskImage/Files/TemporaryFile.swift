@@ -11,12 +11,23 @@ struct TemporaryFile: Sendable {
     let chosen = unsafe getenv("TMPDIR").map { unsafe String(cString: $0) }
     var failure = SystemError("make a temporary file", code: ENOENT)
     for folder in [chosen, "/var/tmp", "/tmp"].compactMap({ $0 }) {
-      do {
-        box = DescriptorBox(try OwnedDescriptor.open(folder, flags: clinux_O_TMPFILE | O_RDWR, mode: 0o600))
+      do throws(SystemError) {
+        box = DescriptorBox(try TemporaryFile.nameless(in: folder))
         return
       } catch { failure = SystemError("make a temporary file in \(folder)", code: error.code) }
     }
     throw failure
+  }
+
+  /// Makes a file that never has a name, or has one for a moment where the file system cannot do that (overlayfs before Linux 6.6).
+  private static func nameless(in folder: String) throws(SystemError) -> OwnedDescriptor {
+    do { return try OwnedDescriptor.open(folder, flags: clinux_O_TMPFILE | O_RDWR, mode: 0o600) } catch {
+      guard [EOPNOTSUPP, EISDIR, EINVAL].contains(error.code) else { throw error }
+    }
+    let path = "\(folder)/crosvm-disk-\(String(UInt64.random(in: 0..<UInt64.max), radix: 16))"
+    let file = try OwnedDescriptor.open(path, flags: O_RDWR | O_CREAT | O_EXCL, mode: 0o600)
+    unsafe _ = unlink(path)
+    return file
   }
 
   /// Takes a file that another process made.

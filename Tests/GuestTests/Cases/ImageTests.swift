@@ -74,7 +74,8 @@ let imageTests: [GuestTest] = [
     try expect(run.value("head") == "head" && run.value("body") == "body", "the parts of the composite disk", in: run)
     try expect(run.value("sparse") == "fillfill" && run.value("ro") == "1", "the content of the sparse image", in: run)
     try expect(run.value("wrote") == "gone", "what was written, as long as the machine is there", in: run)
-    let again = try Guest(options: Array(options.prefix(6)) + ["--block", base], script: "echo now=$(head -c 4 /dev/vdd | tr -d '\\0')").run(environment)
+    let again = try Guest(options: Array(options.prefix(6)) + ["--block", base], script: "echo now=$(head -c 4 /dev/vdd | tr -d '\\0')")
+      .run(environment)
     try expect(again.status == 0 && again.value("now") == "", "an image that was not written", in: again)
     try images.check()
   },
