@@ -1,26 +1,21 @@
 internal import CLinux
 
 extension BufferVectors {
-  /// Lends the list, or as much of its beginning as fits into `limit` bytes: formats end a transfer where a piece of the image ends, and
-  /// their caller comes again for the rest.
-  ///
-  /// - Parameter limit: At least 1.
-  /// - Returns: What `body` returns.
-  @unsafe func withPrefix(atMost limit: UInt64, _ body: (BufferVectors) -> Int) -> Int {
-    var left = limit
-    var whole = 0
-    // Whole buffers at the end of the prefix; empty ones cost nothing.
-    while unsafe whole < count {
-      let length = UInt64(unsafe first[whole].iov_len)
-      guard length <= left else { break }
-      left -= length
-      whole += 1
+  /// Calls `body` with the first `count` bytes of the list, or all of it where it has no more; the buffer in which they end is cut short
+  /// meanwhile. Formats end a transfer where a piece of the image ends, and their caller comes again for the rest.
+  func withPrefix<Result>(_ count: Int, _ body: (BufferVectors) -> Result) -> Result {
+    var left = count
+    for index in unsafe 0..<self.count {
+      let length = unsafe first[index].iov_len
+      if left > length {
+        left -= length
+        continue
+      }
+      unsafe first[index].iov_len = left
+      defer { unsafe first[index].iov_len = length }
+      return unsafe body(BufferVectors(first: first, count: index + 1))
     }
-    if unsafe whole == count { return unsafe body(self) }
-    if left < limit { return unsafe body(BufferVectors(first: first, count: whole)) }
-    // The first buffer that is not empty is longer than the limit already, so what fits is less than its `Int` length.
-    var piece = unsafe iovec(iov_base: first[whole].iov_base, iov_len: Int(limit))
-    return unsafe withUnsafeMutablePointer(to: &piece) { unsafe body(BufferVectors(first: $0, count: 1)) }
+    return unsafe body(self)
   }
 
   /// The buffers' bytes together.

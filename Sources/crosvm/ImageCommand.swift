@@ -14,7 +14,8 @@ enum ImageCommand {
     case [ControlCommands.disk.name, ImageCommands.information.name]: action = inform
     case [ControlCommands.disk.name, ImageCommands.map.name]: action = map
     case [ControlCommands.disk.name, ConvertCommand.command.name]: return try ConvertCommand.perform(arguments)
-    case [ControlCommands.disk.name, "resize"] where try arguments.value(of: ControlCommands.diskSocket) == nil: action = resize
+    case [ControlCommands.disk.name, "resize"] where try arguments.value(of: ControlCommands.diskSocket) == nil:
+      action = { arguments, _ in try resize(arguments) }
     default: return nil
     }
     do { return try action(arguments, try arguments.value(of: ImageCommands.path) ?? "") } catch let error as UsageError {
@@ -64,7 +65,7 @@ enum ImageCommand {
     return Crosvm.print(isJSON ? "]\n" : "\n")
   }
 
-  private static func resize(_ arguments: Arguments, _ path: String) throws -> ExitStatus {
+  private static func resize(_ arguments: Arguments) throws -> ExitStatus {
     let path = try arguments.value(of: ControlCommands.diskIndex) ?? ""
     let disk = try ImageFiles.open(path: path).assemble()
     try disk.resize(to: try arguments.value(of: ControlCommands.diskSize) ?? 0)

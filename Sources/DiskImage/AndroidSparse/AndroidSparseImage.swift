@@ -17,7 +17,7 @@ public final class AndroidSparseImage: SynchronousDisk {
   public init(file: RawImage) throws(AndroidSparseError) {
     guard file.isReadOnly else { throw .writable }
     guard !file.options.isDirect else { throw .direct }
-    var window = try FileWindow(file)
+    var window = FileWindow(file)
     map = try AndroidSparseMap(fileSize: file.size) { (offset, count) throws(AndroidSparseError) in
       try window.bytes(at: offset, count: count)
     }
@@ -47,7 +47,7 @@ public final class AndroidSparseImage: SynchronousDisk {
   @unsafe public func transfer(isWrite: Bool, vectors: BufferVectors, offset: UInt64, isDurable: Bool) -> Int {
     guard !isWrite else { return -Int(EROFS) }
     guard let run = map.run(at: offset) else { return 0 }
-    return unsafe vectors.withPrefix(atMost: run.count) { part in
+    return unsafe vectors.withPrefix(Int(clamping: run.count)) { part in
       switch run.content {
       case .file(let position): unsafe file.transfer(isWrite: false, vectors: part, offset: position, isDurable: false)
       case .fill(let word): unsafe part.fill(word)
@@ -68,38 +68,27 @@ public final class AndroidSparseImage: SynchronousDisk {
 /// Reads a file's headers a page at a time, for many of them may follow each other.
 private struct FileWindow {
   private let file: RawImage
-  private let page: MemoryMapping
+  private var page: [UInt8] = []
   private var start: UInt64 = 0
-  private var count = 0
 
-  init(_ file: RawImage) throws(AndroidSparseError) {
-    self.file = file
-    do { page = try .anonymous(count: 4096) } catch { throw .unreadable(code: error.code) }
-  }
+  init(_ file: RawImage) { self.file = file }
 
   /// Bytes of the file.
   ///
   /// - Parameter wanted: At most a page.
   mutating func bytes(at offset: UInt64, count wanted: Int) throws(AndroidSparseError) -> [UInt8] {
-    if offset < start || offset - start > UInt64(count) || UInt64(count) - (offset - start) < UInt64(wanted) { try move(to: offset) }
+    let count = UInt64(page.count)
+    if offset < start || offset - start > count || count - (offset - start) < UInt64(wanted) { try move(to: offset) }
     let inside = Int(offset - start)
-    guard wanted >= 0, count - inside >= wanted else { throw .truncated(chunk: nil) }
-    // In bounds: the page's first `count` bytes were read.
-    return unsafe Array(UnsafeRawBufferPointer(start: page.base + inside, count: wanted))
+    guard wanted >= 0, page.count - inside >= wanted else { throw .truncated(chunk: nil) }
+    return Array(page[inside..<inside + wanted])
   }
 
   private mutating func move(to offset: UInt64) throws(AndroidSparseError) {
-    (start, count) = (offset, 0)
-    while count < page.count {
-      var piece = unsafe iovec(iov_base: page.base + count, iov_len: page.count - count)
-      // Only this mapping is written, and lives as long as the call.
-      let done = unsafe withUnsafeMutablePointer(to: &piece) {
-        unsafe file.transfer(
-          isWrite: false, vectors: BufferVectors(first: $0, count: 1), offset: offset + UInt64(count), isDurable: false)
-      }
-      guard done >= 0 else { throw .unreadable(code: Int32(truncatingIfNeeded: -done)) }
-      if done == 0 { return }
-      count += done
+    (start, page) = (offset, [])
+    guard offset < file.size else { return }
+    do throws(DiskFailure) { page = try file.bytes(at: offset, count: Int(min(4096, file.size - offset))) } catch {
+      throw .unreadable(code: error.code)
     }
   }
 }

@@ -88,7 +88,7 @@ public final class CompositeImage: SynchronousDisk {
     guard offset < size else { return 0 }
     let part = parts[index(at: offset)]
     guard part.isWritable || !isWrite else { return -Int(EROFS) }
-    return unsafe vectors.withPrefix(atMost: part.end - offset) { piece in
+    return unsafe vectors.withPrefix(Int(clamping: part.end - offset)) { piece in
       // No overflow: the part's end in the file was checked.
       unsafe part.disk.transfer(
         isWrite: isWrite, vectors: piece, offset: part.fileOffset + (offset - part.offset), isDurable: isDurable)

@@ -19,18 +19,12 @@ public struct DiskWriter: ~Copyable {
   public func write(_ bytes: some Collection<UInt8>, at offset: UInt64) throws(DiskError) {
     var sectors = Array(bytes)
     sectors += [UInt8](repeating: 0, count: (512 - sectors.count % 512) % 512)
-    var done = 0
-    while done < sectors.count {
-      let result = unsafe sectors.withUnsafeMutableBytes { buffer in
-        var piece = unsafe iovec(iov_base: buffer.baseAddress.map { unsafe $0 + done }, iov_len: buffer.count - done)
-        return unsafe withUnsafeMutablePointer(to: &piece) {
-          unsafe disk.transfer(
-            isWrite: true, vectors: BufferVectors(first: $0, count: 1), offset: offset + UInt64(done), isDurable: false)
-        }
-      }
-      guard result > 0 else { throw .system(SystemError("write to the disk", code: result == 0 ? ENOSPC : Int32(-result))) }
-      done += result
+    let failure = unsafe sectors.withUnsafeMutableBytes { buffer -> DiskFailure? in
+      guard let base = buffer.baseAddress else { return nil }
+      do throws(DiskFailure) { try unsafe disk.transferAll(isWrite: true, base, count: buffer.count, at: offset) } catch { return error }
+      return nil
     }
+    if let failure { throw .system(SystemError("write to the disk", code: failure.code)) }
   }
 
   /// Puts everything on stable storage, and leaves the image as one that was closed.

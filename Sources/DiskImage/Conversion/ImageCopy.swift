@@ -177,17 +177,8 @@ public final class ImageCopy: Sendable {
   private func transfer(
     _ disk: any SynchronousDisk, isWrite: Bool, _ buffer: MemoryMapping, from start: Int, count: Int, offset: UInt64
   ) throws(DiskError) {
-    var done = 0
-    while done < count {
-      var piece = unsafe iovec(iov_base: buffer.base + start + done, iov_len: count - done)
-      let result = unsafe withUnsafeMutablePointer(to: &piece) {
-        unsafe disk.transfer(
-          isWrite: isWrite, vectors: BufferVectors(first: $0, count: 1), offset: offset + UInt64(done), isDurable: false)
-      }
-      guard result > 0 else {
-        throw .system(SystemError(isWrite ? "write the copy" : "read the image", code: result == 0 ? EIO : Int32(-result)))
-      }
-      done += result
+    do throws(DiskFailure) { try unsafe disk.transferAll(isWrite: isWrite, buffer.base + start, count: count, at: offset) } catch {
+      throw .system(SystemError(isWrite ? "write the copy" : "read the image", code: error.code))
     }
   }
 }

@@ -19,34 +19,19 @@ extension ImageFiles {
 
   /// Opens one part: an image of any format that is one file.
   private static func openPart(_ part: CompositeSpecification.Part, of path: String, _ options: Options) throws -> ImageFiles {
-    var raw = RawImage.Options()
-    raw.isReadOnly = options.isReadOnly || !part.isWritable
-    raw.isLocked = options.isLocked
-    raw.isSparse = options.isSparse
+    var options = options
+    options.format = nil
+    options.allowsBacking = false
+    options.isReadOnly = options.isReadOnly || !part.isWritable
+    options.isDirect = false
+    var raw = options.raw
     raw.allowsAnySize = true
-    var partOptions = options
-    partOptions.format = nil
-    partOptions.allowsBacking = false
-    partOptions.isReadOnly = raw.isReadOnly
-    partOptions.isDirect = false
     do {
       let name = try BackingName(part.path, of: path)
       let descriptor = try name.open(writing: !raw.isReadOnly)
       let format = try detect(descriptor.number, name.path)
-      switch format {
-      case .composite: throw CompositeError.path(part.path)
-      case .raw:
-        let file = try RawImage(descriptor: descriptor, path: name.path, options: raw)
-        return ImageFiles(layers: [Layer(format: format, file: file, cached: nil)], options: partOptions)
-      case .qcow2:
-        var chain = ImageChain(partOptions)
-        try chain.addTop(descriptor, name.path, raw)
-        return ImageFiles(layers: chain.layers, options: partOptions)
-      case .androidSparse:
-        guard raw.isReadOnly else { throw AndroidSparseError.writable }
-        let file = try RawImage(descriptor: descriptor, path: name.path, options: raw)
-        return ImageFiles(layers: [Layer(format: format, file: file, cached: nil)], options: partOptions)
-      }
+      guard format != .composite else { throw CompositeError.path(part.path) }
+      return try take(descriptor, name.path, format, raw, options)
     } catch let problem as BackingProblem { throw DiskError.backing(path, problem) }
   }
 

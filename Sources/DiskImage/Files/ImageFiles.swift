@@ -26,6 +26,16 @@ public struct ImageFiles: Sendable {
 
     /// Writable, of whatever format, without backing files, through the page cache, locked, sparse.
     public init() {}
+
+    /// The same for a file of the image.
+    var raw: RawImage.Options {
+      var raw = RawImage.Options()
+      raw.isReadOnly = isReadOnly
+      raw.isDirect = isDirect
+      raw.isLocked = isLocked
+      raw.isSparse = isSparse
+      return raw
+    }
   }
 
   /// The longest chain of backing files.
@@ -65,32 +75,31 @@ public struct ImageFiles: Sendable {
   }
 
   private static func openFiles(_ path: String, _ options: Options) throws(DiskError) -> ImageFiles {
-    var rawOptions = RawImage.Options()
-    rawOptions.isReadOnly = options.isReadOnly
-    rawOptions.isDirect = options.isDirect
-    rawOptions.isLocked = options.isLocked
-    rawOptions.isSparse = options.isSparse
+    let rawOptions = options.raw
     let descriptor = try RawImage.open(path, rawOptions)
     let format: ImageFormat
     if let named = options.format { format = named } else { format = try detect(descriptor.number, path) }
-    do {
-      switch format {
-      case .raw:
-        let file = try RawImage(descriptor: descriptor, path: path, options: rawOptions)
-        return ImageFiles(layers: [Layer(format: .raw, file: file, cached: nil)], options: options)
-      case .qcow2:
-        var chain = ImageChain(options)
-        try chain.addTop(descriptor, path, rawOptions)
-        return ImageFiles(layers: chain.layers, options: options)
-      case .androidSparse:
-        guard options.isReadOnly else { throw AndroidSparseError.writable }
-        rawOptions.allowsAnySize = true
-        return ImageFiles(
-          layers: [Layer(format: format, file: try RawImage(descriptor: descriptor, path: path, options: rawOptions), cached: nil)],
-          options: options)
-      case .composite: return try openComposite(descriptor, path, rawOptions, options)
-      }
-    } catch { throw DiskError.of(error, path) }
+    do { return try take(descriptor, path, format, rawOptions, options) } catch { throw DiskError.of(error, path) }
+  }
+
+  /// Takes an open file as an image of a format, and opens what it names.
+  static func take(
+    _ descriptor: consuming OwnedDescriptor, _ path: String, _ format: ImageFormat, _ rawOptions: RawImage.Options, _ options: Options
+  ) throws -> ImageFiles {
+    var rawOptions = rawOptions
+    switch format {
+    case .raw: break
+    case .qcow2:
+      var chain = ImageChain(options)
+      try chain.addTop(descriptor, path, rawOptions)
+      return ImageFiles(layers: chain.layers, options: options)
+    case .androidSparse:
+      guard options.isReadOnly else { throw AndroidSparseError.writable }
+      rawOptions.allowsAnySize = true
+    case .composite: return try openComposite(descriptor, path, rawOptions, options)
+    }
+    let file = try RawImage(descriptor: descriptor, path: path, options: rawOptions)
+    return ImageFiles(layers: [Layer(format: format, file: file, cached: nil)], options: options)
   }
 
   static func detect(_ number: Int32, _ path: String) throws(DiskError) -> ImageFormat {

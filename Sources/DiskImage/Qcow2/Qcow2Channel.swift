@@ -93,6 +93,14 @@ final class Qcow2Channel<Inner: DiskChannel>: DiskChannel {
     ended.append(slot: slot, code: requests[slot].code)
   }
 
+  /// A slot of the file's channel, empty. There is one: `beginTransfer` lets a plan have no more pieces than are free.
+  private func takePiece(for slot: Int) -> Int {
+    guard let piece = freePieces.popLast() else { preconditionFailure("the plan has no more pieces than are free") }
+    owners[piece] = slot
+    inner.clear(slot: piece)
+    return piece
+  }
+
   /// Begins the pieces of a request that are in the file, or does those that are not.
   @unsafe private func beginPieces(_ slot: Int, _ isWrite: Bool, _ count: Int, ofData: Bool) {
     let transfer = table.transfers[slot]
@@ -103,10 +111,8 @@ final class Qcow2Channel<Inner: DiskChannel>: DiskChannel {
       if ofData != (extent.kind == .data) {
         unsafe place.skip(Int(extent.count))
       } else if ofData {
-        guard let piece = freePieces.popLast() else { preconditionFailure("the plan has no more pieces than are free") }
-        owners[piece] = slot
+        let piece = takePiece(for: slot)
         requests[slot].pieces += 1
-        inner.clear(slot: piece)
         unsafe place.move(Int(extent.count)) { start, _, length in _ = unsafe inner.addBuffer(start, count: length, slot: piece) }
         inner.begin(isWrite ? .write : .read, slot: piece, offset: extent.host, count: extent.count, isDurable: transfer.isDurable)
       } else if let code = unsafe readElsewhere(extent, &place, offset: offset) {
@@ -146,9 +152,7 @@ final class Qcow2Channel<Inner: DiskChannel>: DiskChannel {
   @unsafe private func beginPiece(
     _ slot: Int, _ isWrite: Bool, _ vectors: BufferVectors, host: UInt64, count: UInt64, _ isDurable: Bool
   ) {
-    guard let piece = freePieces.popLast() else { preconditionFailure("the plan has no more pieces than are free") }
-    owners[piece] = slot
-    inner.clear(slot: piece)
+    let piece = takePiece(for: slot)
     for index in unsafe 0..<vectors.count {
       let buffer = unsafe vectors.first[index]
       guard let base = unsafe buffer.iov_base else { continue }

@@ -8,14 +8,8 @@ extension Qcow2Engine {
   /// Puts everything on the disk.
   func flush() throws(DiskFailure) {
     guard hasDirtyTables else { return try barrier() }
-    try refcounts.writeAll(to: file)
-    if !dirtyRefcountTable.isEmpty {
-      // A table must not refer to a block whose count of itself is not there.
-      try barrier()
-      try writeRefcountTable()
-    }
     // Data, new tables and refcounts, before what refers to them.
-    try barrier()
+    try writeRefcounts()
     try l2.writeAll(to: file)
     try writeL1()
     try barrier()
@@ -69,12 +63,7 @@ extension Qcow2Engine {
     try flush()
     try reclaim()
     // What was given back last.
-    try refcounts.writeAll(to: file)
-    if !dirtyRefcountTable.isEmpty {
-      try barrier()
-      try writeRefcountTable()
-    }
-    try barrier()
+    try writeRefcounts()
     guard waiting.isEmpty, freed.isEmpty, !hasLeaked, damage == nil else { return }
     if geometry.version == 3 {
       header.incompatible &= ~Qcow2Header.Feature.dirty

@@ -61,22 +61,12 @@ extension Qcow2Engine {
     if isMetadata(cluster) { return false }
     try extend(to: cluster + 1)
     var block = [UInt8](repeating: 0, count: Int(geometry.clusterSize))
-    markOne(&block, Int(cluster & ((1 << blockBits) - 1)))
+    block.setRefcountToOne(Int(cluster & ((1 << blockBits) - 1)), order: geometry.refcountOrder)
     try file.put(block, at: cluster << clusterBits)
     refcountTable[Int(index)] = cluster << clusterBits
     dirtyRefcountTable.append(Int(index))
     refcountFilter.insert(cluster)
     return false
-  }
-
-  /// Sets one refcount of a block to one.
-  private func markOne(_ block: inout [UInt8], _ index: Int) {
-    let bits = 1 << geometry.refcountOrder
-    if bits < 8 {
-      block[index * bits / 8] |= 1 << UInt8(index * bits % 8)
-    } else {
-      block[(index + 1) * (bits / 8) - 1] = 1
-    }
   }
 
   /// Moves the table of blocks to the end of the file, with room for half as much again and blocks that count itself.
@@ -108,7 +98,7 @@ extension Qcow2Engine {
       var block = [UInt8](repeating: 0, count: Int(geometry.clusterSize))
       let range = (firstIndex + number) << blockBits..<(firstIndex + number + 1) << blockBits
       for counted in max(start, range.lowerBound)..<max(start, min(end, range.upperBound)) {
-        markOne(&block, Int(counted - range.lowerBound))
+        block.setRefcountToOne(Int(counted - range.lowerBound), order: geometry.refcountOrder)
       }
       // A block that exists already counts clusters of the old table's range: then the new table would not be needed.
       table[Int(firstIndex + number)] = (start + number) << clusterBits
@@ -139,8 +129,19 @@ extension Qcow2Engine {
     waiting.append(WaitingRun(run: old, epoch: epoch))
   }
 
+  /// Puts changed refcounts on the disk, and with them all that was written before.
+  func writeRefcounts() throws(DiskFailure) {
+    try refcounts.writeAll(to: file)
+    if !dirtyRefcountTable.isEmpty {
+      // A table must not refer to a block whose count of itself is not there.
+      try barrier()
+      try writeRefcountTable()
+    }
+    try barrier()
+  }
+
   /// Writes what changed of the table of blocks; the blocks are on the disk.
-  func writeRefcountTable() throws(DiskFailure) {
+  private func writeRefcountTable() throws(DiskFailure) {
     for index in dirtyRefcountTable {
       var bytes: [UInt8] = []
       bytes.appendBig(refcountTable[index])

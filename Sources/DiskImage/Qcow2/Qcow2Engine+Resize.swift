@@ -49,12 +49,7 @@ extension Qcow2Engine {
     bytes += [UInt8](repeating: 0, count: Int(clusters << clusterBits) - bytes.count)
     try file.put(bytes, at: start << clusterBits)
     // The new table's own refcounts, and the table.
-    try refcounts.writeAll(to: file)
-    if !dirtyRefcountTable.isEmpty {
-      try barrier()
-      try writeRefcountTable()
-    }
-    try barrier()
+    try writeRefcounts()
     let old = ClusterRun(start: header.l1Offset >> clusterBits, count: geometry.clusters(holding: UInt64(header.l1Count) * 8))
     header.l1Offset = start << clusterBits
     header.l1Count = UInt32(count)

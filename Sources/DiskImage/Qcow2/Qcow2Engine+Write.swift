@@ -208,36 +208,11 @@ extension Qcow2Engine {
 extension Optional where Wrapped == any SynchronousDisk {
   /// Reads from a backing file; what it has not is zero.
   @unsafe func load(_ target: UnsafeMutableRawPointer, count: Int, at offset: UInt64) throws(DiskFailure) {
-    var done = 0
+    var available = 0
     if let disk = self, offset < disk.size {
-      let available = Int(min(UInt64(count), disk.size - offset))
-      while done < available {
-        var piece = unsafe iovec(iov_base: target + done, iov_len: available - done)
-        let result = unsafe withUnsafeMutablePointer(to: &piece) {
-          unsafe disk.transfer(isWrite: false, vectors: BufferVectors(first: $0, count: 1), offset: offset + UInt64(done), isDurable: false)
-        }
-        guard result > 0 else { throw DiskFailure(result == 0 ? EIO : Int32(-result)) }
-        done += result
-      }
+      available = Int(min(UInt64(count), disk.size - offset))
+      try unsafe disk.transferAll(isWrite: false, target, count: available, at: offset)
     }
-    unsafe memset(target + done, 0, count - done)
-  }
-}
-
-extension BufferVectors {
-  /// Calls `body` with the first `count` bytes of the list; the buffer in which they end is cut short meanwhile.
-  func withPrefix<Result>(_ count: Int, _ body: (BufferVectors) -> Result) -> Result {
-    var left = count
-    for index in unsafe 0..<self.count {
-      let length = unsafe first[index].iov_len
-      if left > length {
-        left -= length
-        continue
-      }
-      unsafe first[index].iov_len = left
-      defer { unsafe first[index].iov_len = length }
-      return unsafe body(BufferVectors(first: first, count: index + 1))
-    }
-    return unsafe body(self)
+    unsafe memset(target + available, 0, count - available)
   }
 }

@@ -19,24 +19,27 @@ extension Qcow2Engine {
   /// Forgets the clusters that lie whole in a range. The rest of the range stays as it is.
   func discard(offset: UInt64, count: UInt64) throws(DiskFailure) {
     guard damage == nil else { throw DiskFailure(EIO) }
+    guard let clusters = wholeClusters(offset: offset, count: count) else { return }
+    try clearUnknownFeatures()
+    try empty(clusters, .discard)
+  }
+
+  /// The clusters that lie whole in a range; nil where none does.
+  private func wholeClusters(offset: UInt64, count: UInt64) -> Range<UInt64>? {
     let first = geometry.clusters(holding: offset)
     // The disk's last cluster may be a part of one.
     let end = offset + count == size ? geometry.clusters(holding: size) : (offset + count) >> clusterBits
-    guard first < end else { return }
-    try clearUnknownFeatures()
-    try empty(first..<end, .discard)
+    return first < end ? first..<end : nil
   }
 
   /// Fills a range with zeroes.
   func writeZeroes(offset: UInt64, count: UInt64, mayDiscard: Bool) throws(DiskFailure) {
     guard damage == nil else { throw DiskFailure(EIO) }
     try clearUnknownFeatures()
-    let first = geometry.clusters(holding: offset)
-    let end = offset + count == size ? geometry.clusters(holding: size) : (offset + count) >> clusterBits
-    guard first < end else { return try storeZeroes(offset, upTo: offset + count) }
-    try storeZeroes(offset, upTo: first << clusterBits)
-    try empty(first..<end, mayDiscard ? .zeroAndFree : .zeroAndKeep)
-    try storeZeroes(max(end << clusterBits, offset), upTo: offset + count)
+    guard let clusters = wholeClusters(offset: offset, count: count) else { return try storeZeroes(offset, upTo: offset + count) }
+    try storeZeroes(offset, upTo: clusters.lowerBound << clusterBits)
+    try empty(clusters, mayDiscard ? .zeroAndFree : .zeroAndKeep)
+    try storeZeroes(max(clusters.upperBound << clusterBits, offset), upTo: offset + count)
   }
 
   /// Writes zeroes as data where there is anything else.

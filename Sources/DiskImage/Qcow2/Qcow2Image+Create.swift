@@ -111,10 +111,7 @@ extension Qcow2Image {
   /// Blocks in which the first clusters have the refcount one.
   private static func refcounts(of clusters: UInt64, order: Int, size: Int) -> [UInt8] {
     var bytes = [UInt8](repeating: 0, count: size)
-    let bits = 1 << order
-    for cluster in 0..<Int(clusters) {
-      if bits < 8 { bytes[cluster * bits / 8] |= 1 << UInt8(cluster * bits % 8) } else { bytes[(cluster + 1) * (bits / 8) - 1] = 1 }
-    }
+    for cluster in 0..<Int(clusters) { bytes.setRefcountToOne(cluster, order: order) }
     return bytes
   }
 }

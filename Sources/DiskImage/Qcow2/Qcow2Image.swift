@@ -132,8 +132,7 @@ public final class Qcow2Image: SynchronousDisk {
 
   /// Reads or writes what of a list of buffers is in one piece.
   @unsafe public func transfer(isWrite: Bool, vectors: BufferVectors, offset: UInt64, isDurable: Bool) -> Int {
-    var count: UInt64 = 0
-    for index in unsafe 0..<vectors.count { count += unsafe UInt64(vectors.first[index].iov_len) }
+    let count = unsafe vectors.byteCount
     guard count > 0 else { return 0 }
     guard count <= size, offset <= size - count else { return -Int(EINVAL) }
     do throws(DiskFailure) {

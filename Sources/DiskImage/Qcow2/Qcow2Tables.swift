@@ -49,7 +49,8 @@ public struct Qcow2Tables {
 
   /// The entries of the second table that an entry of the first refers to; empty where it refers to none.
   public func l2(_ index: Int) throws(DiskError) -> [UInt64] {
-    try table(of: try l1(), index, mask: Qcow2Entry.offsetMask, "L1")
+    let offset = try entry(index, of: try l1(), "L1 table") & Qcow2Entry.offsetMask
+    return offset == 0 ? [] : try words(at: offset, count: 1 << (geometry.clusterBits - 3))
   }
 
   /// The offsets of the refcount blocks.
@@ -59,30 +60,27 @@ public struct Qcow2Tables {
 
   /// The refcounts of a block; empty where there is no such block.
   public func refcountBlock(_ index: Int) throws(DiskError) -> [UInt64] {
-    let words = try table(of: try refcountTable(), index, mask: .max, "refcount table")
-    let bits = 1 << header.refcountOrder
-    guard bits < 64 else { return words }
-    let mask: UInt64 = (1 << UInt64(bits)) - 1
-    return words.flatMap { word in
-      // Counts of less than a byte begin at its least significant bit, larger ones are stored most significant byte first.
-      (0..<(64 / bits)).map { position in
-        let shift = bits < 8 ? (56 - position * bits / 8 * 8) + position * bits % 8 : 64 - bits * (position + 1)
-        return word >> UInt64(shift) & mask
-      }
-    }
+    let offset = try entry(index, of: try refcountTable(), "refcount table")
+    guard offset > 0 else { return [] }
+    let block = try read { file throws(DiskFailure) in try file.bytes(at: place(offset), count: Int(geometry.clusterSize)) }
+    return (0..<1 << geometry.refcountBlockBits).map { block.refcount($0, order: geometry.refcountOrder) }
   }
 
-  private func table(of entries: [UInt64], _ index: Int, mask: UInt64, _ name: String) throws(DiskError) -> [UInt64] {
+  private func entry(_ index: Int, of entries: [UInt64], _ name: String) throws(DiskError) -> UInt64 {
     guard entries.indices.contains(index) else {
       throw .qcow2(file.path, .table(name, "has \(entries.count) entries, and none of number \(index)"))
     }
-    let offset = entries[index] & mask
-    return offset == 0 ? [] : try words(at: offset, count: 1 << (geometry.clusterBits - 3))
+    return entries[index]
   }
 
-  /// What is beyond the file's end is zero.
   private func words(at offset: UInt64, count: Int) throws(DiskError) -> [UInt64] {
-    guard offset <= file.length else { return [UInt64](repeating: 0, count: count) }
-    do { return try file.words(at: offset, count: count) } catch { throw DiskError.of(error, file.path) }
+    try read { file throws(DiskFailure) in try file.words(at: place(offset), count: count) }
+  }
+
+  /// An offset that can be read: from the end of the file on there are zeroes.
+  private func place(_ offset: UInt64) -> UInt64 { min(offset, file.length) }
+
+  private func read<Result>(_ body: (RawImage) throws(DiskFailure) -> Result) throws(DiskError) -> Result {
+    do { return try body(file) } catch { throw DiskError.of(error, file.path) }
   }
 }

@@ -104,7 +104,7 @@ struct Qcow2Checker {
 
   private mutating func addRefcountBlocks() throws {
     for block in engine.refcountTable where block != 0 {
-      guard isPossible(block) else {
+      guard engine.isPossibleRefcountBlock(block) else {
         report.corruptions += 1
         continue
       }
@@ -112,8 +112,6 @@ struct Qcow2Checker {
       if references[block >> clusterBits] != 1 { report.corruptions += 1 }
     }
   }
-
-  private func isPossible(_ block: UInt64) -> Bool { engine.isPossibleRefcountBlock(block) }
 
   /// So many refcounts are compared at the most: those of 8 TiB in the smallest usual clusters.
   private static let refcountLimit: UInt64 = 1 << 31
@@ -124,7 +122,7 @@ struct Qcow2Checker {
     // Too high, or too low, where there is a block. What is counted beyond the file's end is in nobody's way.
     let end = engine.tail
     var compared: UInt64 = 0
-    for (index, block) in engine.refcountTable.enumerated() where block != 0 && isPossible(block) {
+    for (index, block) in engine.refcountTable.enumerated() where block != 0 && engine.isPossibleRefcountBlock(block) {
       let first = UInt64(index) << blockBits
       guard first < end else { break }
       compared += min(end, first + 1 << blockBits) - first
@@ -141,7 +139,7 @@ struct Qcow2Checker {
     try references.forEach { cluster, count throws(DiskFailure) in
       highest = max(highest, cluster)
       let index = cluster >> blockBits
-      if index >= UInt64(engine.refcountTable.count) || !isPossible(engine.refcountTable[Int(index)])
+      if index >= UInt64(engine.refcountTable.count) || !engine.isPossibleRefcountBlock(engine.refcountTable[Int(index)])
         || engine.refcountTable[Int(index)] == 0
       {
         missing.append((cluster, count))
@@ -163,7 +161,7 @@ struct Qcow2Checker {
       return
     }
     if engine.refcountTable[Int(index)] == 0 { try engine.addRefcountBlock(Int(index)) }
-    guard isPossible(engine.refcountTable[Int(index)]) else {
+    guard engine.isPossibleRefcountBlock(engine.refcountTable[Int(index)]) else {
       report.corruptions += 1
       return
     }
