@@ -155,6 +155,20 @@ import Testing
     #expect(try QemuImg.check(folder["copy"]) == nil)
   }
 
+  /// A process that ends forgets what is only in its memory: the tables of a part as well.
+  @Test func aCompositeDiskThatIsFinishedHasAllInItsFiles() throws {
+    let folder = try Folder()
+    try QemuImg.create(folder["part"], 1 << 20)
+    try makeFile(folder["disk"], CompositeFile([.init("part", offset: 0, capability: 1)], length: 1 << 20).bytes)
+    let disk = try handedOver(try ImageFiles.open(path: folder["disk"], options: options(.composite)))
+    try disk.store([UInt8](repeating: 9, count: 4096), at: 8192)
+    disk.finish()
+    try QemuImg.shell("cp \(folder["part"]) \(folder["copy"])")
+    withExtendedLifetime(disk) {}
+    #expect(try ImageFacts(path: folder["copy"]).header?.isDirty == false)
+    #expect(try QemuImg.content(folder["copy"], in: folder.path)[8192..<12288].allSatisfy { $0 == 9 })
+  }
+
   @Test(arguments: ["/etc/hostname", "../up", "link", "missing", "disk"]) func aPartThatIsNoFileOfTheFolderIsRefused(name: String) throws {
     let folder = try Folder()
     try QemuImg.shell("ln -s /etc/hostname \(folder["link"])")

@@ -105,6 +105,11 @@ public final class CompositeImage: SynchronousDisk {
     return code
   }
 
+  /// Leaves the parts as files that nobody uses any more.
+  public func finish() {
+    for part in parts { part.disk.finish() }
+  }
+
   /// Forgets a range where it may be written; a discard is a hint, and the rest keeps its content.
   public func discard(offset: UInt64, count: UInt64) -> Int32 {
     eachPiece(offset: offset, count: count) { part, start, length in part.isWritable ? part.disk.discard(offset: start, count: length) : 0 }
