@@ -221,7 +221,7 @@ extension Qcow2Checker {
     guard let data = engine.header.bitmaps, engine.header.autoclear & Qcow2Header.Feature.bitmaps != 0 else { return }
     let fields = BigEndian(data)
     guard let count = fields.word32(0), let size = fields.word64(8), let offset = fields.word64(16), count <= 65535, size <= 64 << 20,
-      offset < engine.fileEnd
+      offset < engine.fileEnd, size <= engine.fileEnd - offset
     else {
       report.corruptions += 1
       return
@@ -229,13 +229,17 @@ extension Qcow2Checker {
     try addRange(offset, size)
     let directory = BigEndian(try engine.file.bytes(at: offset, count: Int(size)))
     var place = 0
+    // All tables together: many bitmaps may name the same table, and it is read for each.
+    var entriesLeft: UInt32 = 8 << 20
     for _ in 0..<count {
       guard let table = directory.word64(place), let entries = directory.word32(place + 8), let name = directory.word16(place + 18),
-        let extra = directory.word32(place + 20), entries <= 8 << 20, table < engine.fileEnd
+        let extra = directory.word32(place + 20), entries <= entriesLeft, table < engine.fileEnd,
+        UInt64(entries) * 8 <= engine.fileEnd - table
       else {
         report.corruptions += 1
         return
       }
+      entriesLeft -= entries
       try addRange(table, UInt64(entries) * 8)
       for word in try engine.file.words(at: table, count: Int(entries)) where word & Qcow2Entry.offsetMask != 0 {
         try addRange(word & Qcow2Entry.offsetMask, geometry.clusterSize)
