@@ -41,7 +41,7 @@ let fuzzers = Target.executableTarget(
   name: "fuzzers",
   dependencies: [
     "BlockDevice", "BlockTesting", "Boot", "CommandLine", "CommandLineTesting", "ControlTesting", "DiskImageTesting", "Machine",
-    "PlatformDevices", "SandboxTesting", "SeccompTesting", "VirtioTesting", "crosvm",
+    "PlatformDevices", "SandboxTesting", "SeccompTesting", "VirtioTesting", "VsockTesting", "crosvm",
   ],
   path: "Fuzz", swiftSettings: settings)
 
@@ -81,6 +81,7 @@ let package = Package(
     // Floor 5: device families.
     module("BlockDevice", sees: ["DiskImage", "GuestMemory", "Platform", "Virtio", log]),
     module("BasicDevices", sees: ["DiskImage", "GuestMemory", "Platform", "Virtio", log]),
+    module("VsockDevice", sees: ["CLinux", "GuestMemory", "Platform", "Vhost", "Virtio", log]),
     module("PlatformDevices", sees: ["Bus", "Interrupts", "Platform", log]),
     // Floor 6: what a kernel needs to start.
     module("Boot", sees: ["GuestMemory", "Platform"]),
@@ -92,12 +93,13 @@ let package = Package(
       "Machine",
       sees: [
         "BasicDevices", "BlockDevice", "Boot", "Bus", "CLinux", "Control", "DiskImage", "GuestMemory", "Interrupts", "KVM", "PCI",
-        "Platform", "PlatformDevices", "Sandbox", "Virtio", log,
+        "Platform", "PlatformDevices", "Sandbox", "Virtio", "VsockDevice", log,
       ]),
     // Floor 8: the command.
     command(
       sees: [
-        "CommandLine", "Control", "DiskImage", "Machine", "BlockDevice", "PlatformDevices", "BasicDevices", "Platform", "Sandbox", log,
+        "CommandLine", "Control", "DiskImage", "Machine", "BlockDevice", "PlatformDevices", "BasicDevices", "Platform", "Sandbox",
+        "VsockDevice", log,
       ]),
     tests("BootTests", of: ["Boot", "GuestMemory", "Platform"]),
     // The guest's side of virtio, in memory: for tests and fuzzers.
@@ -127,10 +129,14 @@ let package = Package(
     tests(
       "BlockDeviceTests",
       of: ["BlockDevice", "BlockTesting", "DiskImage", "GuestMemory", "Platform", "Virtio", "VirtioTesting"]),
+    module("VsockTesting", sees: ["CLinux", "GuestMemory", "Platform", "Virtio", "VirtioTesting", "VsockDevice", log]),
+    tests("VsockDeviceTests", of: ["CLinux", "GuestMemory", "Platform", "Virtio", "VirtioTesting", "VsockDevice", "VsockTesting", log]),
     // Images made by hand or in memory, whose file can fail, and what is fuzzed.
     module("DiskImageTesting", sees: ["CLinux", "DiskImage", "Platform"]),
     tests("DiskImageTests", of: ["CLinux", "DiskImage", "DiskImageTesting", "Platform", "QcowUtils"]),
-    tests("CrosvmTests", of: ["crosvm", "CommandLine", "DiskImage", "Machine", "BasicDevices", "BlockDevice", "PlatformDevices", log]),
+    tests(
+      "CrosvmTests",
+      of: ["crosvm", "CommandLine", "DiskImage", "Machine", "BasicDevices", "BlockDevice", "PlatformDevices", "VsockDevice", log]),
     // Tools for disk images: the original's qcow_img, and its functions for programs in C.
     .executableTarget(name: "qcow_img", dependencies: ["DiskImage", "Platform"], swiftSettings: settings),
     .target(name: "QcowUtils", dependencies: ["DiskImage", "Platform"], exclude: ["include"], swiftSettings: settings),
@@ -142,7 +148,7 @@ let package = Package(
       path: "Tests/HostileDevice", swiftSettings: settings),
     // The executable as a whole, started as a user does.
     tests("UsageTests", of: ["CLinux", "crosvm", "hostile-device"]),
-    tests("ConfigurationTests", of: ["DiskImage", "Machine", "Platform", "BasicDevices", "BlockDevice", "PlatformDevices"]),
+    tests("ConfigurationTests", of: ["DiskImage", "Machine", "Platform", "BasicDevices", "BlockDevice", "PlatformDevices", "VsockDevice"]),
     tests("MachineTests", of: ["Machine", "BasicDevices", "Boot", "CLinux", "Platform", log]),
     tests("PCITests", of: ["PCI", "Bus", "Interrupts", "Platform"]),
     tests("VirtioPCITests", of: ["Virtio", "VirtioTesting", "PCI", "Bus", "GuestMemory", "Interrupts", "Platform", log]),

@@ -1,0 +1,80 @@
+import Platform
+import Testing
+import VirtioTesting
+import VsockDevice
+import VsockTesting
+
+@Suite("Thousands of connections", .serialized)
+struct CrowdTests {
+  @Test("5,000 connections at once, of the host and of the guest, each with bytes both ways")
+  func crowd() throws {
+    DescriptorLimit.raise()
+    let bench = try VsockBench()
+    let listener = try UnixSocket.listen(at: bench.path + "_9", kind: .stream, backlog: 4096)
+    try bench.withGuest(buffers: 256) { guest in
+      let half: UInt32 = 2500
+      var programs: [GuestConnection: HostProgram] = [:]
+      for port in 0..<half {
+        let (program, connection) = try guest.acceptFromHost(bench, port: port)
+        programs[connection] = program
+      }
+      for port in 0..<half {
+        let connection = GuestConnection(port: 100_000 + port, hostPort: 9)
+        try guest.send(guest.packet(Operation.request, from: connection.port, to: 9))
+        #expect(try guest.receive().packet.operation == Operation.response)
+        programs[connection] = try HostProgram.accept(from: listener)
+      }
+      for (connection, program) in programs { try program.write("\(connection.port) ") }
+      var texts: [GuestConnection: String] = [:]
+      while texts.count < programs.count {
+        let next = try guest.receive()
+        let connection = GuestConnection(port: next.packet.destinationPort, hostPort: next.packet.sourcePort)
+        texts[connection] = String(decoding: next.payload, as: UTF8.self)
+      }
+      #expect(texts.allSatisfy { $0.value == "\($0.key.port) " })
+      for (connection, program) in programs {
+        try guest.send(data: "\(connection.port)", on: connection)
+        let expected = Array("\(connection.port)".utf8)
+        #expect(try program.read(expected.count) == expected)
+      }
+    }
+  }
+
+  @Test("One more than there are places for waits outside, and one of the guest is refused")
+  func full() throws {
+    DescriptorLimit.raise()
+    let bench = try VsockBench()
+    let listener = try UnixSocket.listen(at: bench.path + "_9", kind: .stream, backlog: 4096)
+    try bench.withGuest { guest in
+      var programs: [HostProgram] = []
+      var connections: [GuestConnection] = []
+      for port in 0..<8192 as Range<UInt32> {
+        let (program, connection) = try guest.acceptFromHost(bench, port: port)
+        programs.append(program)
+        connections.append(connection)
+      }
+      try guest.send(guest.packet(Operation.request, from: 1, to: 9))
+      #expect(try guest.receive().packet.operation == Operation.reset)
+      let waiting = try HostProgram(path: bench.path)
+      try waiting.write("CONNECT 7\n")
+      #expect(try guest.settle().isEmpty)
+      try guest.send(guest.packet(Operation.reset, from: connections[0].port, to: connections[0].hostPort))
+      #expect(try guest.receive(Operation.request).packet.destinationPort == 7)
+    }
+    _ = listener
+  }
+
+  @Test("A host program without room for more connections is tried again until it has")
+  func fullBacklog() throws {
+    let bench = try VsockBench()
+    let listener = try UnixSocket.listen(at: bench.path + "_9", kind: .stream, backlog: 2)
+    try bench.withGuest { guest in
+      for port in 0..<20 as Range<UInt32> { try guest.send(guest.packet(Operation.request, from: port, to: 9)) }
+      var programs: [HostProgram] = []
+      for _ in 0..<20 {
+        programs.append(try HostProgram.accept(from: listener))
+        #expect(try guest.receive().packet.operation == Operation.response)
+      }
+    }
+  }
+}
