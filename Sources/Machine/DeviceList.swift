@@ -36,7 +36,10 @@ enum DeviceList {
     if configuration.hasEntropyDevice { devices.append(PlannedDevice(name: "rng", blueprint: EntropyBlueprint())) }
     devices += ports.consoles
     if configuration.hasBalloon { devices.append(PlannedDevice(name: balloonName, blueprint: BalloonBlueprint())) }
-    if let vsock = configuration.vsock { devices.append(PlannedDevice(name: "vsock", blueprint: try blueprint(vsock, sockets))) }
+    if let vsock = configuration.vsock {
+      let blueprint = try blueprint(vsock, sockets)
+      devices.append(PlannedDevice(name: type(of: blueprint).kind, blueprint: blueprint))
+    }
     return devices
   }
 

@@ -61,7 +61,9 @@ enum SystemCalls {
   private static func policies(of thread: String) -> [String] {
     if thread.hasPrefix("vcpu") { return ["main", "vcpu"] }
     if thread == "crosvm" || thread == "serial output" || thread == "stdin" { return ["main"] }
-    return ["block", "pmem", "rng", "console", "balloon"].filter { thread.hasPrefix($0) || thread.hasPrefix("virtio_\($0)") }
+    return ["block", "pmem", "rng", "console", "balloon", "vsock", "vhost_vsock", "connector"].filter {
+      thread.hasPrefix($0) || thread.hasPrefix("virtio_\($0)")
+    }
   }
 
   /// What no guest test can make happen, and why it is allowed all the same.
@@ -69,6 +71,8 @@ enum SystemCalls {
     "exit_group": "the end of a process that does what is forbidden: usage tests",
     "brk": "malloc decides when", "mmap": "malloc decides when", "mprotect": "malloc decides when", "munmap": "malloc decides when",
     "console clock_nanosleep": "at the end, while the reader of the input has not noticed yet",
+    "vsock poll": "a host program that is slow at the end of the machine: unit tests",
+    "connector exit_group": "the end of its device, whose connection it waits at: after the recording",
     "vcpu rt_sigprocmask": "some C libraries, when a thread ends",
     "rng timerfd_settime": "a guest that takes more than 64 MiB of random bytes a second: unit tests",
     "restart_syscall": "after a stop and a continuation, if a thread slept with a time limit",

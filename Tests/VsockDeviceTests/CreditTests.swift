@@ -92,8 +92,9 @@ struct CreditTests {
   func creditRequest() throws {
     let bench = try VsockBench()
     try bench.withGuest { guest in
-      let (_, connection) = try guest.acceptFromHost(bench, port: 52)
+      let (program, connection) = try guest.acceptFromHost(bench, port: 52)
       try guest.send(data: "abc", on: connection)
+      #expect(try program.read(3) == Array("abc".utf8))
       try guest.send(guest.packet(Operation.creditRequest, from: 52, to: connection.hostPort))
       let update = try guest.receive(Operation.creditUpdate)
       #expect((update.packet.forwarded, update.packet.allocation) == (3, 256 << 10))

@@ -98,8 +98,9 @@ struct HostileGuestTests {
   func dataAfterShutdown() throws {
     let bench = try VsockBench()
     try bench.withGuest { guest in
-      let (_, connection) = try guest.acceptFromHost(bench, port: 52)
+      let (program, connection) = try guest.acceptFromHost(bench, port: 52)
       try guest.shutDown(connection, VsockPacket.Flag.send)
+      #expect(try program.readToEnd() == [])
       try guest.send(data: "x", on: connection)
       #expect(try guest.receive(Operation.reset).packet.destinationPort == 52)
     }
