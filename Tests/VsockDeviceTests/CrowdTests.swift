@@ -1,8 +1,10 @@
+import Logging
 import Platform
 import Testing
 import VirtioTesting
-import VsockDevice
 import VsockTesting
+
+@testable import VsockDevice
 
 @Suite("Thousands of connections", .serialized)
 struct CrowdTests {
@@ -42,23 +44,33 @@ struct CrowdTests {
 
   @Test("One more than there are places for waits outside, and one of the guest is refused")
   func full() throws {
-    DescriptorLimit.raise()
     let bench = try VsockBench()
-    let listener = try UnixSocket.listen(at: bench.path + "_9", kind: .stream, backlog: 4096)
-    try bench.withGuest { guest in
+    let path = bench.folder + "/small"
+    let sockets = try VsockSockets(path: path)
+    var limits = VsockSwitch.Limits()
+    limits.connections = 20
+    let table = VsockSwitch(
+      context: VsockGuest.context,
+      listeners: [.init(box: DescriptorBox(try OwnedDescriptor.duplicate(sockets.stream.number)), isSequenced: false)],
+      connector: DirectConnector(prefix: path + "_"), limits: limits, logger: Logger(label: "") { _ in SwiftLogNoOpLogHandler() })
+    let listener = try UnixSocket.listen(at: path + "_9", kind: .stream)
+    try withActivatedDevice(VsockDevice(context: VsockGuest.context, table: table)) { driver in
+      let guest = try VsockGuest(driver)
       var programs: [HostProgram] = []
-      var connections: [GuestConnection] = []
-      for port in 0..<8192 as Range<UInt32> {
-        let (program, connection) = try guest.acceptFromHost(bench, port: port)
+      var ports: [UInt32] = []
+      for port in 0..<20 as Range<UInt32> {
+        let program = try HostProgram(path: path)
+        try program.write("CONNECT \(port)\n")
         programs.append(program)
-        connections.append(connection)
+        ports.append(try guest.receive(Operation.request).packet.sourcePort)
+        try guest.send(guest.packet(Operation.response, from: port, to: ports[Int(port)]))
       }
       try guest.send(guest.packet(Operation.request, from: 1, to: 9))
-      #expect(try guest.receive().packet.operation == Operation.reset)
-      let waiting = try HostProgram(path: bench.path)
+      #expect(try guest.receive(Operation.reset).packet.sourcePort == 9)
+      let waiting = try HostProgram(path: path)
       try waiting.write("CONNECT 7\n")
       #expect(try guest.settle().isEmpty)
-      try guest.send(guest.packet(Operation.reset, from: connections[0].port, to: connections[0].hostPort))
+      try guest.send(guest.packet(Operation.reset, from: 3, to: ports[3]))
       #expect(try guest.receive(Operation.request).packet.destinationPort == 7)
     }
     _ = listener
