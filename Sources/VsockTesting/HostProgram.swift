@@ -8,11 +8,15 @@ public final class HostProgram: Sendable {
 
   /// Takes a socket.
   public init(_ descriptor: consuming OwnedDescriptor) {
+    HostProgram.limitWaits(of: descriptor.number)
+    self.descriptor = descriptor
+  }
+
+  private static func limitWaits(of descriptor: Int32) {
     var time = timeval(tv_sec: 10, tv_usec: 0)
     for option in [SO_RCVTIMEO, SO_SNDTIMEO] {
-      _ = unsafe setsockopt(descriptor.number, SOL_SOCKET, option, &time, socklen_t(MemoryLayout<timeval>.size))
+      _ = unsafe setsockopt(descriptor, SOL_SOCKET, option, &time, socklen_t(MemoryLayout<timeval>.size))
     }
-    self.descriptor = descriptor
   }
 
   /// Connects to a socket.
@@ -22,7 +26,8 @@ public final class HostProgram: Sendable {
 
   /// Accepts the next connection of a listening socket.
   public static func accept(from listener: borrowing OwnedDescriptor) throws -> HostProgram {
-    HostProgram(try UnixSocket.accept(from: listener.number))
+    limitWaits(of: listener.number)
+    return HostProgram(try UnixSocket.accept(from: listener.number))
   }
 
   /// Sends all of it.

@@ -71,8 +71,6 @@ enum SystemCalls {
     "exit_group": "the end of a process that does what is forbidden: usage tests",
     "brk": "malloc decides when", "mmap": "malloc decides when", "mprotect": "malloc decides when", "munmap": "malloc decides when",
     "console clock_nanosleep": "at the end, while the reader of the input has not noticed yet",
-    "vsock poll": "a host program that is slow at the end of the machine: unit tests",
-    "connector exit_group": "the end of its device, whose connection it waits at: after the recording",
     "vcpu rt_sigprocmask": "some C libraries, when a thread ends",
     "rng timerfd_settime": "a guest that takes more than 64 MiB of random bytes a second: unit tests",
     "restart_syscall": "after a stop and a continuation, if a thread slept with a time limit",

@@ -42,20 +42,26 @@ struct CrowdTests {
     }
   }
 
-  @Test("One more than there are places for waits outside, and one of the guest is refused")
-  func full() throws {
+  /// Plays a guest of a device with other limits, and sockets at a path.
+  private func withLimits(
+    _ change: (inout VsockSwitch.Limits) -> Void, _ body: (VsockGuest, _ path: String) throws -> Void
+  ) throws {
     let bench = try VsockBench()
     let path = bench.folder + "/small"
     let sockets = try VsockSockets(path: path)
     var limits = VsockSwitch.Limits()
-    limits.connections = 20
+    change(&limits)
     let table = VsockSwitch(
       context: VsockGuest.context,
       listeners: [.init(box: DescriptorBox(try OwnedDescriptor.duplicate(sockets.stream.number)), isSequenced: false)],
       connector: DirectConnector(prefix: path + "_"), limits: limits, logger: Logger(label: "") { _ in SwiftLogNoOpLogHandler() })
-    let listener = try UnixSocket.listen(at: path + "_9", kind: .stream)
-    try withActivatedDevice(VsockDevice(context: VsockGuest.context, table: table)) { driver in
-      let guest = try VsockGuest(driver)
+    try withActivatedDevice(VsockDevice(context: VsockGuest.context, table: table)) { try body(try VsockGuest($0), path) }
+  }
+
+  @Test("One more than there are places for waits outside, and one of the guest is refused")
+  func full() throws {
+    try withLimits({ $0.connections = 20 }) { guest, path in
+      let listener = try UnixSocket.listen(at: path + "_9", kind: .stream)
       var programs: [HostProgram] = []
       var ports: [UInt32] = []
       for port in 0..<20 as Range<UInt32> {
@@ -72,21 +78,31 @@ struct CrowdTests {
       #expect(try guest.settle().isEmpty)
       try guest.send(guest.packet(Operation.reset, from: 3, to: ports[3]))
       #expect(try guest.receive(Operation.request).packet.destinationPort == 7)
+      _ = listener
     }
-    _ = listener
   }
 
   @Test("A host program without room for more connections is tried again until it has")
   func fullBacklog() throws {
-    let bench = try VsockBench()
-    let listener = try UnixSocket.listen(at: bench.path + "_9", kind: .stream, backlog: 2)
-    try bench.withGuest { guest in
+    // For as long as the test takes, however slow the machine is.
+    try withLimits({ $0.retryTime = 1_000_000_000_000 }) { guest, path in
+      let listener = try UnixSocket.listen(at: path + "_9", kind: .stream, backlog: 2)
       for port in 0..<20 as Range<UInt32> { try guest.send(guest.packet(Operation.request, from: port, to: 9)) }
       var programs: [HostProgram] = []
       for _ in 0..<20 {
         programs.append(try HostProgram.accept(from: listener))
         #expect(try guest.receive().packet.operation == Operation.response)
       }
+    }
+  }
+
+  @Test("A host program that has no room for too long is given up")
+  func endlessBacklog() throws {
+    try withLimits({ $0.retryTime = 1 }) { guest, path in
+      let listener = try UnixSocket.listen(at: path + "_9", kind: .stream, backlog: 0)
+      for port in 0..<4 as Range<UInt32> { try guest.send(guest.packet(Operation.request, from: port, to: 9)) }
+      #expect(try guest.receive(Operation.reset).packet.sourcePort == 9)
+      _ = listener
     }
   }
 }

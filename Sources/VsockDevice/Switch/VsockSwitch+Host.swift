@@ -101,8 +101,9 @@ extension VsockSwitch {
       let now = monotonicNanoseconds()
       let until = until ?? now &+ limits.retryTime
       guard now < until else { return end(connection, tellsGuest: true) }
+      // The first decides when all are tried; those that come later do not put it off.
+      if retries.isEmpty { nextRetry = now &+ limits.retryInterval }
       retries.append((connection, until))
-      nextRetry = now &+ limits.retryInterval
       watcher?.wake(at: nextRetry)
     case .failed: end(connection, tellsGuest: true)
     case .connected(let socket):
@@ -131,7 +132,12 @@ extension VsockSwitch {
 
   /// Tries the host programs again that had no room, some at a time.
   private func retryConnections() {
-    guard !retries.isEmpty, monotonicNanoseconds() >= nextRetry else { return }
+    guard !retries.isEmpty else { return }
+    // Something else may have woken the thread.
+    guard monotonicNanoseconds() >= nextRetry else {
+      watcher?.wake(at: nextRetry)
+      return
+    }
     for _ in 0..<min(retries.count, limits.retriesAtOnce) {
       guard let (connection, until) = retries.popFirst() else { return }
       connection.retriesUntil = until
