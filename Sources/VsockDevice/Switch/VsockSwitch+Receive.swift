@@ -215,7 +215,10 @@ extension VsockSwitch {
       connection.neededCredit = UInt32(length)
       guard connection.canSend else { return }
       connection.neededCredit = 1
-      message = (connection, socket.receive(length).1, 0)
+      let bytes = socket.receive(length).1
+      // It was there a moment ago, and nobody else reads.
+      guard !bytes.isEmpty else { return }
+      message = (connection, bytes, 0)
       sendMessagePart()
     }
   }
