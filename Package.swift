@@ -147,7 +147,7 @@ let package = Package(
       name: "hostile-device", dependencies: ["CLinux", "GuestMemory", "Interrupts", "PCI", "Platform", "Sandbox", "Virtio", log],
       path: "Tests/HostileDevice", swiftSettings: settings),
     // The executable as a whole, started as a user does.
-    tests("UsageTests", of: ["CLinux", "crosvm", "hostile-device"]),
+    tests("UsageTests", of: ["CLinux", "crosvm", "hostile-device", "image-bench", "qcow_img"]),
     tests("ConfigurationTests", of: ["DiskImage", "Machine", "Platform", "BasicDevices", "BlockDevice", "PlatformDevices", "VsockDevice"]),
     tests("MachineTests", of: ["Machine", "BasicDevices", "Boot", "CLinux", "Platform", log]),
     tests("PCITests", of: ["PCI", "Bus", "Interrupts", "Platform"]),

@@ -31,6 +31,9 @@ public struct BlockConfiguration: Sendable, Equatable {
   /// Whether what the guest writes is kept in a temporary file, and lost in the end; the image is only read.
   public var isEphemeral: Bool
 
+  /// The most memory for the tables of a qcow2 image and its backing files together, in bytes: one of `ImageFiles.cacheSizes`.
+  public var cacheSize: UInt64
+
   /// The logical block size that the guest sees, in bytes: 512 or 4096.
   public var blockSize: Int
 
@@ -76,6 +79,7 @@ public struct BlockConfiguration: Sendable, Equatable {
     format = nil
     allowsBacking = false
     isEphemeral = false
+    cacheSize = ImageFiles.Options().cacheSize
     blockSize = BlockConfiguration.blockSizes[0]
     id = nil
     queueCount = BlockConfiguration.defaultQueueCount
@@ -115,6 +119,7 @@ public struct BlockConfiguration: Sendable, Equatable {
     guard !path.isEmpty else { throw .emptyPath }
     guard !allowsBacking || format == .qcow2 else { throw .backingWithoutFormat }
     guard !isEphemeral || !isReadOnly else { throw .ephemeralReadOnly }
+    guard ImageFiles.cacheSizes.contains(cacheSize) else { throw .cacheSize(cacheSize) }
     guard BlockConfiguration.blockSizes.contains(blockSize) else { throw .blockSize(blockSize) }
     if let id {
       guard id.utf8.count <= BlockConfiguration.idLimit else { throw .longID(id) }
@@ -133,6 +138,8 @@ public enum BlockConfigurationError: Error, Equatable, CustomStringConvertible {
   case backingWithoutFormat
   /// A disk that is only read has nothing to forget.
   case ephemeralReadOnly
+  /// The memory for tables is too little or too much, in bytes.
+  case cacheSize(UInt64)
   /// The logical block size is not one that a guest understands.
   case blockSize(Int)
   /// The serial number does not fit its field.
@@ -150,6 +157,8 @@ public enum BlockConfigurationError: Error, Equatable, CustomStringConvertible {
     case .emptyPath: "the path is empty; give the path of a disk image"
     case .backingWithoutFormat: "backing files need the image's format to be named; give format=qcow2 with backing=on"
     case .ephemeralReadOnly: "what is only read needs no temporary file; give ro or ephemeral, not both"
+    case .cacheSize(let size):
+      "a cache of \(size) bytes is not possible; give \(ImageFiles.cacheSizes.lowerBound) to \(ImageFiles.cacheSizes.upperBound)"
     case .blockSize(let size): "the block size \(size) is not possible; give 512 or 4096"
     case .longID(let id):
       "the id \(id.debugDescription) has \(id.utf8.count) characters; give at most \(BlockConfiguration.idLimit)"

@@ -51,6 +51,7 @@ extension BlockConfiguration {
     options.isDirect = isDirect
     options.isLocked = isLocked
     options.isSparse = isSparse
+    options.cacheSize = cacheSize
     return options
   }
 }

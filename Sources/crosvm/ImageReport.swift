@@ -63,14 +63,22 @@ enum ImageReport {
       fields.append(("cluster-size", "\(1 << header.clusterBits)"))
       if let name = header.backingName { fields.append(("backing-filename", quoted(name))) }
       if let format = header.backingFormat { fields.append(("backing-filename-format", quoted(format))) }
-      let data = object([
-        ("compat", quoted(header.version == 3 ? "1.1" : "0.10")), ("compression-type", quoted("\(header.compression)")),
-        ("lazy-refcounts", "\(header.hasLazyRefcounts)"), ("refcount-bits", "\(1 << header.refcountOrder)"),
-        ("corrupt", "\(header.isCorrupt)"), ("extended-l2", "\(header.hasSubclusters)"),
-      ])
-      fields.append(("format-specific", object([("type", quoted("qcow2")), ("data", data)])))
+      fields.append(("format-specific", object([("type", quoted("qcow2")), ("data", object(details(header)))])))
     }
     return object(fields)
+  }
+
+  /// What a qcow2 image's header says of features; version 2 has none.
+  private static func details(_ header: Qcow2Header) -> [(name: String, value: String)] {
+    let isNew = header.version == 3
+    let fields = [
+      ("compat", quoted(isNew ? "1.1" : "0.10")), ("compression-type", quoted("\(header.compression)")),
+      ("refcount-bits", "\(1 << header.refcountOrder)"),
+    ]
+    let features = [
+      ("lazy-refcounts", "\(header.hasLazyRefcounts)"), ("corrupt", "\(header.isCorrupt)"), ("extended-l2", "\(header.hasSubclusters)"),
+    ]
+    return fields + (isNew ? features : [])
   }
 
   private static func object(_ fields: [(name: String, value: String)]) -> String {

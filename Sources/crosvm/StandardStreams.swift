@@ -16,6 +16,10 @@ enum StandardStreams {
   /// A reader that goes away makes a write fail, and does not end the process: the guest decides when something is logged.
   static func outliveReaders() { _ = signal(SIGPIPE, SIG_IGN) }
 
+  /// A write to a file that may not become larger (RLIMIT_FSIZE, setrlimit(2)) is an error, and does not end the process: the guest decides
+  /// when a disk's image grows.
+  static func outliveFullFiles() { _ = signal(SIGXFSZ, SIG_IGN) }
+
   /// Writes to the standard output.
   ///
   /// - Returns: Whether all of it was written.

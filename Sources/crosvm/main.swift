@@ -2,4 +2,5 @@ import Glibc
 
 StandardStreams.occupyClosed()
 StandardStreams.outliveReaders()
+StandardStreams.outliveFullFiles()
 exit(Crosvm.main(CommandLine.arguments))

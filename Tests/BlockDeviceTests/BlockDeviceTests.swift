@@ -71,4 +71,11 @@ import Virtio
       fuzzBlockRequest(bytes)
     }
   }
+
+  @Test("A range whose end is no number of bytes is refused, however large the disk is") func endOfAllNumbers() {
+    // The largest disk, all features, room for a status; a request to fill the last sector that has an offset in bytes.
+    let choices: [UInt8] = [5, 0x7f, 0xff, 0, 2, 255, 0, 0]
+    let request: [UInt8] = [13] + [UInt8](repeating: 0, count: 15) + [255, 255, 255, 255, 255, 255, 127, 0, 1, 0, 0, 0, 0, 0, 0, 0]
+    #expect(fuzzBlockRequest(choices + request) == .answered(.ioError))
+  }
 }

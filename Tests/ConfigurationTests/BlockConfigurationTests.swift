@@ -1,4 +1,5 @@
 import BlockDevice
+import DiskImage
 import Testing
 
 struct BlockConfigurationTests {
@@ -21,6 +22,19 @@ struct BlockConfigurationTests {
     var disk = BlockConfiguration(path: "a")
     disk.queueCount = count
     #expect(throws: BlockConfigurationError.queueCount(count)) { try disk.validate() }
+  }
+
+  @Test(arguments: [0, 1 << 20 - 1, 4 << 30 + 1, .max] as [UInt64])
+  func otherCacheSizesAreRefused(size: UInt64) {
+    var disk = BlockConfiguration(path: "a")
+    #expect(disk.cacheSize == 7 << 20)
+    disk.cacheSize = size
+    #expect(throws: BlockConfigurationError.cacheSize(size)) { try disk.validate() }
+    for possible in [1 << 20, 4 << 30] as [UInt64] {
+      disk.cacheSize = possible
+      #expect(throws: Never.self) { try disk.validate() }
+      #expect(disk.imageOptions.cacheSize == possible)
+    }
   }
 
   @Test func queueSizesArePowersOfTwo() {

@@ -166,6 +166,11 @@ struct RunOptionsTests {
       (["k", "-b", "a,queue-size=3"], "--block \"a,queue-size=3\": \"3\" is not possible, at character 14; give 2, 4, 8"),
       (["k", "-b", "a,block-size=513"], "--block \"a,block-size=513\": \"513\" is not possible, at character 14; give 512 or 4096"),
       (["k", "-b", "a,id=123456789012345678901"], "is not possible, at character 6; give 1 to 20 printable ASCII characters"),
+      (
+        ["k", "-b", "a,cache-size=1023K"],
+        "--block \"a,cache-size=1023K\": \"1023K\" is out of range, at character 14; give a whole number of bytes, or one with K, M, G or T, from 1M to 4G"
+      ),
+      (["k", "--rwdisk", "a,cache-size=5G"], "--rwdisk \"a,cache-size=5G\": \"5G\" is out of range, at character 14; give"),
       (["k", "-b", "a,bootindex=1"], "the key \"bootindex\" is not available in this build, at character 3; drop it"),
       (["k", "-b", "ro=true"], "--block: there is no path; give path=PATH"),
       (["k", "--serial", "tty"], "--serial: \"tty\" is not possible; give stdout, syslog, sink, file or unix"),

@@ -223,6 +223,55 @@ import Testing
     #expect(throws: (any Error).self) { _ = try ImageFiles(from: &cut) { try OwnedDescriptor.open("/dev/null", flags: O_RDONLY) } }
   }
 
+  /// The memory of all tables that a chain may have is that of one image, wherever in the chain they are.
+  @Test(arguments: [1 << 20, 7 << 20, 64 << 20] as [UInt64]) func aChainSharesItsMemory(bytes: UInt64) throws {
+    let folder = try Folder()
+    try QemuImg.create(folder["f0"], 1 << 30)
+    for level in 1...10 { try QemuImg.create(folder["f\(level)"], 1 << 30, arguments: "-b f\(level - 1) -F qcow2") }
+    for last in 0...10 {
+      for isEphemeral in [false, true] {
+        var options = options()
+        options.cacheSize = bytes
+        options.isEphemeral = isEphemeral
+        var image = try ImageFiles.open(path: folder["f\(last)"], options: options).assemble() as? Qcow2Image
+        var (sum, count) = (0, 0)
+        while let one = image {
+          sum += one.tableMemory
+          count += 1
+          image = one.backing as? Qcow2Image
+        }
+        #expect(count == last + (isEphemeral ? 2 : 1))
+        // Each has at least two sets of eight pieces, and tables that are not cached: one cluster and a few entries.
+        #expect(sum <= max(Int(bytes), count * 65536 + Int(bytes) * 3 / 4) + count * 90_000, "\(count) images have \(sum)")
+        #expect(sum >= Int(bytes) * 9 / 10 - count * 65536, "\(count) images have \(sum)")
+      }
+    }
+  }
+
+  /// Tables that are not cached: each image's are possible, but together they are too large.
+  @Test func manyImagesWithLargeTablesAreRefused() throws {
+    let folder = try Folder()
+    for level in 0..<5 {
+      var format = Qcow2Image.Format()
+      format.clusterBits = 9
+      if level > 0 { format.backing = ("f\(level - 1)", "qcow2") }
+      try Qcow2Image.create(path: folder["f\(level)"], size: 64 << 30, format: format)
+    }
+    var format = Qcow2Image.Format()
+    format.clusterBits = 9
+    for index in 0..<5 { try Qcow2Image.create(path: folder["p\(index)"], size: 64 << 30, format: format) }
+    let parts = (0..<5).map { CompositeFile.Part("p\($0)", offset: UInt64($0) * 512) }
+    try makeFile(folder["composite"], CompositeFile(parts, length: 5 * 512).bytes)
+    #expect(try ImageFiles.open(path: folder["f1"], options: options()).assemble().size == 64 << 30)
+    var composite = options(.composite, backing: false)
+    composite.isReadOnly = true
+    for (name, options) in [("f4", options()), ("composite", composite)] {
+      let files = try ImageFiles.open(path: folder[name], options: options)
+      let error = #expect(throws: DiskError.self) { _ = try files.assemble() }
+      #expect("\(try #require(error))".contains("must be in memory"))
+    }
+  }
+
   @Test func aWriterExcludesEverybodyFromAllFiles() throws {
     let folder = try Folder()
     try QemuImg.shell("truncate -s 1M \(folder["base"])")

@@ -24,12 +24,15 @@ enum ImageBench {
   }
 
   static func main(_ words: [String]) -> Int32 {
-    guard let run = Run(words) else {
-      print("usage: image-bench FILE raw|qcow2 COUNT DEPTH SIZE STEP read|write")
-      return 2
-    }
     do {
-      print(try seconds(run))
+      if let look = MemoryLook(words) {
+        print(try look.growth())
+      } else if let run = Run(words) {
+        print(try seconds(run))
+      } else {
+        print("usage: image-bench FILE raw|qcow2 COUNT DEPTH SIZE STEP read|write\n       image-bench memory FILE COUNT [CACHE-SIZE]")
+        return 2
+      }
       return 0
     } catch {
       print("image-bench: \(error)")

@@ -76,6 +76,7 @@ import VirtioTesting
       configuration.queueCount = 4
       configuration.queueSize = 1024
       configuration.usesPackedQueue = true
+      configuration.cacheSize = 64 << 20
       let blueprint = try BlockBlueprint(configuration)
       try check(blueprint, descriptors: 1)
       let device = try read(encoded(blueprint), copies(blueprint), as: BlockBlueprint.self).build(logger: silent)

@@ -95,6 +95,9 @@ final class PseudoTerminal {
     return shown
   }
 
+  /// Types.
+  func write(_ bytes: [UInt8]) { unsafe _ = Glibc.write(controller, bytes, bytes.count) }
+
   /// What there is to read now.
   func readRest() -> String {
     var bytes = [UInt8](repeating: 0, count: 4096)

@@ -11,6 +11,15 @@ struct StreamTests {
     workplace.write("spins", Firmware.spins)
   }
 
+  /// What else this process has open, the tests of other modules among it, is no part of how a command is started.
+  @Test func commandsGetTheStandardStreamsOnly() throws {
+    let leaked = dup(2)
+    defer { close(leaked) }
+    // Its own descriptor of the folder is the fourth.
+    let ending = try Crosvm(["/proc/self/fd"], in: workplace, program: "ls").end()
+    #expect(ending.output == "0\n1\n2\n3\n", "\(ending)")
+  }
+
   @Test(arguments: sets)
   func aMistakeHasItsStatusWhateverIsClosed(streams: [Int32]) throws {
     let ending = try Crosvm.run(["run", "missing"], in: workplace, closed: streams)

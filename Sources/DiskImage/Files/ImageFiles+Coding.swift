@@ -13,6 +13,7 @@ extension ImageFiles {
     writer.put(options.isReadOnly)
     writer.put(options.isDirect)
     writer.put(options.isSparse)
+    writer.put(options.cacheSize)
     writer.put(UInt8(layers.count))
     for layer in layers {
       writer.put(layer.format.rawValue)
@@ -55,6 +56,10 @@ extension ImageFiles {
     options.isReadOnly = try reader.getBool()
     options.isDirect = try reader.getBool()
     options.isSparse = try reader.getBool()
+    options.cacheSize = try reader.get()
+    guard ImageFiles.cacheSizes.contains(options.cacheSize) else {
+      throw MalformedBytes("\(options.cacheSize) bytes are no memory for tables")
+    }
     let count = try reader.get(UInt8.self)
     guard count > 0, Int(count) <= ImageFiles.backingLimit + 1 else { throw MalformedBytes("\(count) files are no image") }
     var layers: [Layer] = []

@@ -36,13 +36,12 @@ extension ImageFiles {
   }
 
   /// Makes the disk of the parts.
-  func assembleComposite(_ file: RawImage) throws(DiskError) -> CompositeImage {
+  func assembleComposite(_ file: RawImage, cacheSize: Int) throws(DiskError) -> CompositeImage {
     do {
       let specification = try ImageFiles.specification(of: file)
       var disks: [any SynchronousDisk] = []
       for part in parts {
-        guard let disk = try part.assemble() as? any SynchronousDisk else { throw DiskError.notADisk(part.path) }
-        disks.append(disk)
+        disks.append(try part.assembleFiles(cacheSize: cacheSize / max(1, qcow2Files.count)))
       }
       return try CompositeImage(file: file, specification, files: disks)
     } catch { throw DiskError.of(error, file.path) }

@@ -23,8 +23,10 @@ public struct ImageFiles: Sendable {
     public var isSparse = true
     /// Whether what is written goes to a temporary file and is lost in the end: then the image's own files are only read.
     public var isEphemeral = false
+    /// The most memory for tables, in bytes, one of `cacheSizes`: all qcow2 images of the disk share it (`CacheShares`).
+    public var cacheSize = UInt64(Qcow2Image.defaultCacheSize)
 
-    /// Writable, of whatever format, without backing files, through the page cache, locked, sparse.
+    /// Writable, of whatever format, without backing files, through the page cache, locked, sparse, with the usual memory for tables.
     public init() {}
 
     /// The same for a file of the image.
@@ -37,6 +39,9 @@ public struct ImageFiles: Sendable {
       return raw
     }
   }
+
+  /// How much memory a disk's tables may be given, in bytes: enough for a chain of any length, or for 32 TiB in clusters of 64 KiB.
+  public static let cacheSizes: ClosedRange<UInt64> = (1 << 20)...(4 << 30)
 
   /// The longest chain of backing files.
   public static let backingLimit = 10
@@ -108,34 +113,5 @@ public struct ImageFiles: Sendable {
     let count = unsafe start.withUnsafeMutableBytes { unsafe pread(number, $0.baseAddress, $0.count, 0) }
     guard count >= 0 else { throw .system(.last("read \(path)")) }
     return ImageFormat.detect(Array(start.prefix(count)))
-  }
-
-  /// Makes the disk. Called once.
-  public func assemble() throws(DiskError) -> any DiskImage {
-    let disk = try assembleFiles()
-    return try overlay.map { overlay throws(DiskError) in try overlay.lay(over: disk) } ?? disk
-  }
-
-  private func assembleFiles() throws(DiskError) -> any SynchronousDisk {
-    var below: (any SynchronousDisk)?
-    for (index, layer) in layers.enumerated().reversed() {
-      let disk: any SynchronousDisk
-      switch layer.format {
-      case .raw: disk = layer.file
-      case .qcow2:
-        var qcow2 = Qcow2Image.Options()
-        qcow2.isReadOnly = options.isReadOnly || index > 0
-        qcow2.isSparse = options.isSparse
-        // What is below shares the work.
-        if index > 0 { qcow2.cacheSize = 1 << 20 }
-        disk = try Qcow2Image(file: layer.cached ?? layer.file, data: layer.file, path: layer.file.path, backing: below, options: qcow2)
-      case .androidSparse:
-        do { disk = try AndroidSparseImage(file: layer.file) } catch { throw DiskError.of(error, layer.file.path) }
-      case .composite: disk = try assembleComposite(layer.file)
-      }
-      below = disk
-    }
-    guard let below else { throw .missing("") }
-    return below
   }
 }

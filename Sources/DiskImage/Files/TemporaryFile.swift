@@ -37,8 +37,12 @@ struct TemporaryFile: Sendable {
   var number: Int32 { box.number }
 
   /// Makes a disk that begins with the content of another, and keeps here what is written to it. Called once.
-  func lay(over disk: any SynchronousDisk) throws(DiskError) -> Qcow2Image {
+  ///
+  /// - Parameter cacheSize: The most memory for its tables.
+  func lay(over disk: any SynchronousDisk, cacheSize: Int) throws(DiskError) -> Qcow2Image {
     guard let descriptor = box.take() else { throw .notADisk("temporary file") }
+    var overlay = Qcow2Image.Options()
+    overlay.cacheSize = cacheSize
     var options = RawImage.Options()
     options.isLocked = false
     let file = RawImage(
@@ -46,6 +50,6 @@ struct TemporaryFile: Sendable {
       facts: RawImage.Facts(size: 0, alignment: 512, bufferAlignment: 1, isMemory: false))
     // Nothing of it outlives the machine, so nothing has to reach the disk.
     let length = try Qcow2Image.create(file: UnorderedFile(file), path: file.path, size: disk.size)
-    return try Qcow2Image(file: UnorderedFile(file, length: length), data: file, path: file.path, backing: disk)
+    return try Qcow2Image(file: UnorderedFile(file, length: length), data: file, path: file.path, backing: disk, options: overlay)
   }
 }

@@ -6,26 +6,25 @@ internal import Platform
 extension Qcow2Engine {
   private var clusterBits: UInt64 { UInt64(geometry.clusterBits) }
 
-  /// Writes the first bytes of a list of buffers, as many as go to one place of the file.
+  /// What became of a write.
+  enum Written {
+    /// So many bytes were written.
+    case done(UInt64)
+    /// They have a place of their own: the caller writes them there, and needs no lock for it.
+    case place(Qcow2Extent)
+  }
+
+  /// Writes the first bytes of a list of buffers, as many as go to one place of the file, or finds that place.
   ///
   /// - Parameters:
   ///   - vectors: At least one byte; the list is changed and put back meanwhile.
   ///   - offset: Within the disk; a multiple of 512.
   ///   - count: The bytes of the list, all within the disk.
-  /// - Returns: How many were written.
-  func write(_ vectors: BufferVectors, at offset: UInt64, count: UInt64) throws(DiskFailure) -> UInt64 {
+  @unsafe func write(_ vectors: BufferVectors, at offset: UInt64, count: UInt64) throws(DiskFailure) -> Written {
     guard damage == nil else { throw DiskFailure(EIO) }
     try clearUnknownFeatures()
-    if let extent = try mapForWriting(offset, atMost: count) {
-      return try unsafe writeInPlace(vectors, extent)
-    }
+    if let extent = try mapForWriting(offset, atMost: count) { return .place(extent) }
     return try unsafe writeAllocating(vectors, at: offset, count: count)
-  }
-
-  @unsafe private func writeInPlace(_ vectors: BufferVectors, _ extent: Qcow2Extent) throws(DiskFailure) -> UInt64 {
-    let result = unsafe vectors.withPrefix(Int(extent.count)) { unsafe file.write($0, at: extent.host) }
-    guard result > 0 else { throw DiskFailure(result == 0 ? EIO : Int32(-result)) }
-    return UInt64(result)
   }
 
   /// What an allocating write does to a run of clusters.
@@ -36,7 +35,7 @@ extension Qcow2Engine {
     let isReused: Bool
   }
 
-  @unsafe private func writeAllocating(_ vectors: BufferVectors, at offset: UInt64, count: UInt64) throws(DiskFailure) -> UInt64 {
+  @unsafe private func writeAllocating(_ vectors: BufferVectors, at offset: UInt64, count: UInt64) throws(DiskFailure) -> Written {
     try markDirty()
     try flushIfMuchWasFreed()
     let cluster = offset >> clusterBits
@@ -50,12 +49,24 @@ extension Qcow2Engine {
       placement = Placement(cluster: cluster, run: try allocate(upTo: wanted), isReused: false)
     }
     let span = min(count, placement.run.count << clusterBits - inside)
+    if !file.isOrdered, try isNew(placement, table) {
+      try link(placement, table)
+      return .place(Qcow2Extent(kind: .data, host: placement.run.start << clusterBits + inside, count: span))
+    }
     do throws(DiskFailure) { try unsafe store(vectors, at: offset, count: span, in: placement) } catch {
       if !placement.isReused { try release(ClusterRun(start: placement.run.start, count: placement.run.count)) }
       throw error
     }
     try link(placement, table)
-    return span
+    return .done(span)
+  }
+
+  /// Whether clusters have nothing that would have to be copied: they read as zeroes, and so does their place.
+  private func isNew(_ placement: Placement, _ table: UInt64) throws(DiskFailure) -> Bool {
+    guard placement.run.isZero, !placement.isReused, backing == nil else { return false }
+    let slot = try l2Slot(table, placement.cluster)
+    let first = entryIndex(placement.cluster)
+    return (first..<first + Int(placement.run.count)).allSatisfy { entry(slot, $0).word == 0 }
   }
 
   /// How many clusters from one on need a new place, and have their entries in the same slice.
@@ -202,6 +213,15 @@ extension Qcow2Engine {
 
   private func isMetadataBesidesL2(_ table: UInt64) -> Bool {
     layout.contains(table) || refcountFilter.mayContain(table >> clusterBits) && isRefcountBlock(table >> clusterBits)
+  }
+}
+
+extension ImageFile {
+  /// Writes the first bytes of a list of buffers to a place that a disk has for them, as many as one call takes.
+  @unsafe func write(_ vectors: BufferVectors, to extent: Qcow2Extent) throws(DiskFailure) -> UInt64 {
+    let result = unsafe vectors.withPrefix(Int(extent.count)) { unsafe write($0, at: extent.host) }
+    guard result > 0 else { throw DiskFailure(result == 0 ? EIO : Int32(-result)) }
+    return UInt64(result)
   }
 }
 

@@ -100,8 +100,8 @@ final class Qcow2Engine {
     refcountFilter = ClusterFilter(count: blocks + 64)
     for entry in refcountTable where entry != 0 { refcountFilter.insert(entry >> UInt64(geometry.clusterBits)) }
     let sliceSize = 1 << geometry.sliceBits
-    l2 = try SliceCache(bytes: cacheSize / 7 * 6, sliceSize: sliceSize)
     refcounts = try SliceCache(bytes: isReadOnly ? 0 : cacheSize / 7, sliceSize: sliceSize)
+    l2 = try SliceCache(bytes: cacheSize - refcounts.capacity, sliceSize: sliceSize)
     fileEnd = file.length
     tail = geometry.clusters(holding: fileEnd)
     searchEnd = tail

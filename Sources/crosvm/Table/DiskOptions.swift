@@ -22,6 +22,9 @@ enum DiskOptions {
   private static let ephemeral = Field(
     "ephemeral", .boolean, default: "false",
     "Keep what the guest writes in a temporary file (in $TMPDIR or /var/tmp), and forget it in the end; the image is only read.")
+  private static let cacheSize = Field(
+    "cache-size", .size(.bytes, in: ImageFiles.cacheSizes), default: "7M",
+    "The most memory for the tables of a qcow2 image and its backing files together.")
   private static let blockSize = Field(
     "block-size", .size(oneOf: BlockConfiguration.blockSizes), default: "512", "Logical block size in bytes.")
   private static let id = Field("id", .diskID, "Serial number that the guest reads: 1 to 20 ASCII characters.")
@@ -51,7 +54,7 @@ enum DiskOptions {
 
   private static let tuning = [
     format.description, backing.description, ephemeral.description, sparse.description, direct.description, lock.description,
-    blockSize.description,
+    cacheSize.description, blockSize.description,
     id.description, queues.description, queueSize.description, packedQueue.description, executor.description, requestRate.description,
     requestBurst.description, byteRate.description, byteBurst.description,
   ]
@@ -99,6 +102,7 @@ enum DiskOptions {
     disk.format = try fields.value(format)
     disk.allowsBacking = try fields.value(backing) ?? disk.allowsBacking
     disk.isEphemeral = try fields.value(ephemeral) ?? disk.isEphemeral
+    disk.cacheSize = try fields.value(cacheSize) ?? disk.cacheSize
     disk.blockSize = try fields.value(blockSize) ?? disk.blockSize
     disk.id = try fields.value(id)
     disk.queueCount = try fields.value(queues) ?? disk.queueCount
