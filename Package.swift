@@ -41,7 +41,7 @@ let fuzzers = Target.executableTarget(
   name: "fuzzers",
   dependencies: [
     "BlockDevice", "BlockTesting", "Boot", "CommandLine", "CommandLineTesting", "ControlTesting", "DiskImageTesting", "Machine",
-    "PlatformDevices", "SandboxTesting", "SeccompTesting", "VirtioTesting", "crosvm",
+    "PlatformDevices", "SandboxTesting", "SeccompTesting", "VirtioTesting", "VsockTesting", "crosvm",
   ],
   path: "Fuzz", swiftSettings: settings)
 
@@ -73,6 +73,7 @@ let package = Package(
     module("Bus", sees: []),
     module("Interrupts", sees: ["Platform"]),
     module("PCI", sees: ["Bus", "Interrupts", "Platform", log]),
+    module("Vhost", sees: ["CLinux", "GuestMemory", "Platform"]),
     // Floor 4: virtio, and engines that know nothing of a guest.
     module("Virtio", sees: ["Bus", "GuestMemory", "Interrupts", "PCI", "Platform", log]),
     module("DiskImage", sees: ["CLinux", "CZlib", "CZstd", "Platform"]),
@@ -80,6 +81,7 @@ let package = Package(
     // Floor 5: device families.
     module("BlockDevice", sees: ["DiskImage", "GuestMemory", "Platform", "Virtio", log]),
     module("BasicDevices", sees: ["DiskImage", "GuestMemory", "Platform", "Virtio", log]),
+    module("VsockDevice", sees: ["CLinux", "GuestMemory", "Platform", "Vhost", "Virtio", log]),
     module("PlatformDevices", sees: ["Bus", "Interrupts", "Platform", log]),
     // Floor 6: what a kernel needs to start.
     module("Boot", sees: ["GuestMemory", "Platform"]),
@@ -91,12 +93,13 @@ let package = Package(
       "Machine",
       sees: [
         "BasicDevices", "BlockDevice", "Boot", "Bus", "CLinux", "Control", "DiskImage", "GuestMemory", "Interrupts", "KVM", "PCI",
-        "Platform", "PlatformDevices", "Sandbox", "Virtio", log,
+        "Platform", "PlatformDevices", "Sandbox", "Virtio", "VsockDevice", log,
       ]),
     // Floor 8: the command.
     command(
       sees: [
-        "CommandLine", "Control", "DiskImage", "Machine", "BlockDevice", "PlatformDevices", "BasicDevices", "Platform", "Sandbox", log,
+        "CommandLine", "Control", "DiskImage", "Machine", "BlockDevice", "PlatformDevices", "BasicDevices", "Platform", "Sandbox",
+        "VsockDevice", log,
       ]),
     tests("BootTests", of: ["Boot", "GuestMemory", "Platform"]),
     // The guest's side of virtio, in memory: for tests and fuzzers.
@@ -110,6 +113,7 @@ let package = Package(
     tests("BasicDevicesTests", of: ["BasicDevices", "DiskImage", "GuestMemory", "Platform", "Virtio", "VirtioTesting", log]),
     tests("GuestMemoryTests", of: ["GuestMemory", "Platform"]),
     tests("KVMTests", of: ["CLinux", "GuestMemory", "KVM", "Platform"]),
+    tests("VhostTests", of: ["CLinux", "GuestMemory", "Platform", "Vhost"]),
     module("SeccompTesting", sees: ["Seccomp"]),
     tests("SeccompTests", of: ["CLinux", "Platform", "Seccomp", "SeccompTesting"]),
     module("SandboxTesting", sees: ["Bus", "Interrupts", "PCI", "Platform", "Sandbox", "VirtioTesting", log]),
@@ -125,10 +129,14 @@ let package = Package(
     tests(
       "BlockDeviceTests",
       of: ["BlockDevice", "BlockTesting", "DiskImage", "GuestMemory", "Platform", "Virtio", "VirtioTesting"]),
+    module("VsockTesting", sees: ["CLinux", "GuestMemory", "Platform", "Virtio", "VirtioTesting", "VsockDevice", log]),
+    tests("VsockDeviceTests", of: ["CLinux", "GuestMemory", "Platform", "Virtio", "VirtioTesting", "VsockDevice", "VsockTesting", log]),
     // Images made by hand or in memory, whose file can fail, and what is fuzzed.
     module("DiskImageTesting", sees: ["CLinux", "DiskImage", "Platform"]),
     tests("DiskImageTests", of: ["CLinux", "DiskImage", "DiskImageTesting", "Platform", "QcowUtils"]),
-    tests("CrosvmTests", of: ["crosvm", "CommandLine", "DiskImage", "Machine", "BasicDevices", "BlockDevice", "PlatformDevices", log]),
+    tests(
+      "CrosvmTests",
+      of: ["crosvm", "CommandLine", "DiskImage", "Machine", "BasicDevices", "BlockDevice", "PlatformDevices", "VsockDevice", log]),
     // Tools for disk images: the original's qcow_img, and its functions for programs in C.
     .executableTarget(name: "qcow_img", dependencies: ["DiskImage", "Platform"], swiftSettings: settings),
     .target(name: "QcowUtils", dependencies: ["DiskImage", "Platform"], exclude: ["include"], swiftSettings: settings),
@@ -140,7 +148,7 @@ let package = Package(
       path: "Tests/HostileDevice", swiftSettings: settings),
     // The executable as a whole, started as a user does.
     tests("UsageTests", of: ["CLinux", "crosvm", "hostile-device", "image-bench", "qcow_img"]),
-    tests("ConfigurationTests", of: ["DiskImage", "Machine", "Platform", "BasicDevices", "BlockDevice", "PlatformDevices"]),
+    tests("ConfigurationTests", of: ["DiskImage", "Machine", "Platform", "BasicDevices", "BlockDevice", "PlatformDevices", "VsockDevice"]),
     tests("MachineTests", of: ["Machine", "BasicDevices", "Boot", "CLinux", "Platform", log]),
     tests("PCITests", of: ["PCI", "Bus", "Interrupts", "Platform"]),
     tests("VirtioPCITests", of: ["Virtio", "VirtioTesting", "PCI", "Bus", "GuestMemory", "Interrupts", "Platform", log]),

@@ -3,6 +3,7 @@ internal import ControlTesting
 internal import DiskImageTesting
 internal import SandboxTesting
 internal import SeccompTesting
+internal import VsockTesting
 
 @testable internal import crosvm
 
@@ -24,13 +25,14 @@ extension Fuzzer {
     case .seccompPolicy: SeccompSeeds.policies
     case .androidSparse: [AndroidSparseFile.sample.bytes]
     case .composite: [CompositeFile.sample.bytes]
+    case .vsockPacket: VsockSeeds.sessions
     }
   }
 
   /// Words that inputs are made of.
   var dictionary: [String] {
     switch self {
-    case .queue, .pciTransport, .blockRequest, .deviceMessage, .deviceSession, .androidSparse: []
+    case .queue, .pciTransport, .blockRequest, .deviceMessage, .deviceSession, .androidSparse, .vsockPacket: []
     case .qcow2: ["QFI\u{fb}"]
     case .kernelLoader: ["HdrS", "\u{7f}ELF", "Xen\0"]
     case .optionValue: [",", "=", "[", "]", "\"", "\\\"", "key=", "[[[[[[[[[[[[[[[["]

@@ -6,6 +6,7 @@ internal import DiskImageTesting
 internal import SandboxTesting
 internal import SeccompTesting
 internal import VirtioTesting
+internal import VsockTesting
 
 /// What is fuzzed; tools/fuzz has the same names.
 enum Fuzzer: String, CaseIterable {
@@ -22,6 +23,7 @@ enum Fuzzer: String, CaseIterable {
   case seccompPolicy = "seccomp-policy"
   case androidSparse = "android-sparse"
   case composite
+  case vsockPacket = "vsock-packet"
 
   /// Feeds one input to what is fuzzed. Whatever the bytes are, this comes back; a trap is a bug.
   func run(_ bytes: [UInt8]) {
@@ -40,6 +42,7 @@ enum Fuzzer: String, CaseIterable {
     case .seccompPolicy: fuzzSeccompPolicy(bytes)
     case .androidSparse: fuzzAndroidSparse(bytes)
     case .composite: fuzzComposite(bytes)
+    case .vsockPacket: fuzzVsock(bytes)
     }
   }
 }

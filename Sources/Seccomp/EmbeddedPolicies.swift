@@ -82,6 +82,22 @@ enum EmbeddedPolicies {
       epoll_create1: 1
 
       """#,
+      "connector.policy": #"""
+      # The process that connects Unix sockets for a device, and passes them on. It has one thread.
+
+      socket: arg0 == AF_UNIX
+      connect: 1
+      recvmsg: 1
+      sendmsg: 1
+      close: 1
+      exit_group: 1
+
+      # Memory.
+      brk: 1
+      mmap: arg2 in PROT_READ|PROT_WRITE
+      munmap: 1
+
+      """#,
       "console.policy": #"""
       # The console device: its input and output arrive open.
       @include ./common_device.policy
@@ -194,6 +210,39 @@ enum EmbeddedPolicies {
       exit_group: 1
 
       """#,
+      "vhost_vsock.policy": #"""
+      # The socket device of the host's kernel, which arrives open.
+      @include ./common_device.policy
+
+      # The kernel's device: its owner and features; then where memory and rings are, and begin and end, for each driver.
+      ioctl: arg1 == VHOST_SET_OWNER || arg1 == VHOST_GET_FEATURES || arg1 == VHOST_SET_FEATURES || arg1 == VHOST_SET_MEM_TABLE || \
+          arg1 == VHOST_SET_VRING_NUM || arg1 == VHOST_SET_VRING_BASE || arg1 == VHOST_GET_VRING_BASE || arg1 == VHOST_SET_VRING_ADDR || \
+          arg1 == VHOST_SET_VRING_KICK || arg1 == VHOST_SET_VRING_CALL || arg1 == VHOST_VSOCK_SET_RUNNING
+      # A second descriptor of it.
+      fcntl: arg1 == F_DUPFD_CLOEXEC
+      # Stacks of ended threads, and program text that only the start needed.
+      madvise: arg2 == MADV_DONTNEED
+
+      """#,
+      "vsock.policy": #"""
+      # The socket device that does without the kernel's: Unix sockets, which arrive connected or are accepted here.
+      @include ./common_device.policy
+
+      # Host programs connect; each socket is made non-blocking, and how many bytes wait in it is asked before they are read.
+      accept: 1
+      fcntl: arg1 == F_SETFD || arg1 == F_SETFL
+      ioctl: arg1 == FIONREAD
+      # One direction ends before the other.
+      shutdown: 1
+      # A host program that has no room for a connection is tried again; one that does not answer is given up.
+      timerfd_create: 1
+      timerfd_settime: 1
+      # The last bytes, at the end.
+      poll: 1
+      # Stacks of ended threads, and program text that only the start needed.
+      madvise: arg2 == MADV_DONTNEED
+
+      """#,
     ]
   #elseif arch(arm64)
     /// Texts by file names.
@@ -273,6 +322,22 @@ enum EmbeddedPolicies {
       @include ./common.policy
 
       epoll_create1: 1
+
+      """#,
+      "connector.policy": #"""
+      # The process that connects Unix sockets for a device, and passes them on. It has one thread.
+
+      socket: arg0 == AF_UNIX
+      connect: 1
+      recvmsg: 1
+      sendmsg: 1
+      close: 1
+      exit_group: 1
+
+      # Memory.
+      brk: 1
+      mmap: arg2 in PROT_READ|PROT_WRITE
+      munmap: 1
 
       """#,
       "console.policy": #"""
@@ -385,6 +450,39 @@ enum EmbeddedPolicies {
       restart_syscall: 1
       exit: 1
       exit_group: 1
+
+      """#,
+      "vhost_vsock.policy": #"""
+      # The socket device of the host's kernel, which arrives open.
+      @include ./common_device.policy
+
+      # The kernel's device: its owner and features; then where memory and rings are, and begin and end, for each driver.
+      ioctl: arg1 == VHOST_SET_OWNER || arg1 == VHOST_GET_FEATURES || arg1 == VHOST_SET_FEATURES || arg1 == VHOST_SET_MEM_TABLE || \
+          arg1 == VHOST_SET_VRING_NUM || arg1 == VHOST_SET_VRING_BASE || arg1 == VHOST_GET_VRING_BASE || arg1 == VHOST_SET_VRING_ADDR || \
+          arg1 == VHOST_SET_VRING_KICK || arg1 == VHOST_SET_VRING_CALL || arg1 == VHOST_VSOCK_SET_RUNNING
+      # A second descriptor of it.
+      fcntl: arg1 == F_DUPFD_CLOEXEC
+      # Stacks of ended threads, and program text that only the start needed.
+      madvise: arg2 == MADV_DONTNEED
+
+      """#,
+      "vsock.policy": #"""
+      # The socket device that does without the kernel's: Unix sockets, which arrive connected or are accepted here.
+      @include ./common_device.policy
+
+      # Host programs connect; each socket is made non-blocking, and how many bytes wait in it is asked before they are read.
+      accept: 1
+      fcntl: arg1 == F_SETFD || arg1 == F_SETFL
+      ioctl: arg1 == FIONREAD
+      # One direction ends before the other.
+      shutdown: 1
+      # A host program that has no room for a connection is tried again; one that does not answer is given up.
+      timerfd_create: 1
+      timerfd_settime: 1
+      # The last bytes, at the end.
+      ppoll: 1
+      # Stacks of ended threads, and program text that only the start needed.
+      madvise: arg2 == MADV_DONTNEED
 
       """#,
     ]

@@ -4,6 +4,7 @@ import CommandLine
 import Machine
 import PlatformDevices
 import Testing
+import VsockDevice
 
 @testable import crosvm
 
@@ -26,6 +27,15 @@ struct RunOptionsTests {
   @Test func aKernelAloneGivesTheDefaults() throws {
     #expect(try configuration("k") == VMConfiguration(boot: .kernel(KernelConfiguration(path: "k"))))
     #expect(try configuration("--bios", "b") == VMConfiguration(boot: .firmware(path: "b")))
+  }
+
+  @Test func socketsBetweenGuestAndHost() throws {
+    #expect(try configuration("--cid", "3", "k").vsock == VsockConfiguration(context: 3))
+    #expect(try configuration("--vsock", "cid=4294967294", "k").vsock == VsockConfiguration(context: 4_294_967_294))
+    #expect(try configuration("--vsock", "5,socket=/s", "k").vsock == VsockConfiguration(context: 5, backend: .socket(path: "/s")))
+    #expect(try configuration("--vsock", "cid=5,device=/d", "k").vsock == VsockConfiguration(context: 5, backend: .kernel(path: "/d")))
+    #expect(throws: UsageError.self) { try configuration("--vsock", "cid=5,socket=/s,device=/d", "k") }
+    #expect(throws: UsageError.self) { try configuration("--cid", "2", "k") }
   }
 
   @Test func everyOptionReachesTheConfiguration() throws {

@@ -61,7 +61,9 @@ enum SystemCalls {
   private static func policies(of thread: String) -> [String] {
     if thread.hasPrefix("vcpu") { return ["main", "vcpu"] }
     if thread == "crosvm" || thread == "serial output" || thread == "stdin" { return ["main"] }
-    return ["block", "pmem", "rng", "console", "balloon"].filter { thread.hasPrefix($0) || thread.hasPrefix("virtio_\($0)") }
+    return ["block", "pmem", "rng", "console", "balloon", "vsock", "vhost_vsock", "connector"].filter {
+      thread.hasPrefix($0) || thread.hasPrefix("virtio_\($0)")
+    }
   }
 
   /// What no guest test can make happen, and why it is allowed all the same.

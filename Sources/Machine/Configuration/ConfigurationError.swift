@@ -1,5 +1,6 @@
 public import BlockDevice
 public import PlatformDevices
+public import VsockDevice
 
 /// What is wrong with a `VMConfiguration`.
 public enum ConfigurationError: Error, Equatable, CustomStringConvertible {
@@ -75,6 +76,8 @@ public enum ConfigurationError: Error, Equatable, CustomStringConvertible {
   case twoReadersOfStandardInput(String, String)
   /// A serial port is to write to a file that the machine also reads.
   case outputIsInput(String)
+  /// The sockets between guest and host are wrong in themselves.
+  case vsock(VsockConfigurationError)
   /// The devices do not fit the PCI bus.
   case pciDeviceCount(Int)
   /// The machine's name is empty, too long, or has characters that do not belong there.
@@ -111,6 +114,7 @@ public enum ConfigurationError: Error, Equatable, CustomStringConvertible {
     case .twoReadersOfStandardInput(let first, let second): "both \(first) and \(second) are to read the standard input; choose one"
     case .outputIsInput(let path):
       "the serial output \(path.debugDescription) is also a disk, kernel or other file of this machine; give another file"
+    case .vsock(let error): "the sockets of the guest: \(error)"
     case .pciDeviceCount(let count):
       "there are \(count) PCI devices, and the bus has room for \(VMConfiguration.pciDeviceLimit); use fewer disks or consoles"
     case .name(let name):

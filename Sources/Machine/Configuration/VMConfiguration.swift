@@ -1,6 +1,7 @@
 public import BasicDevices
 public import BlockDevice
 public import PlatformDevices
+public import VsockDevice
 
 /// Everything that a user decides about a virtual machine, as a value.
 ///
@@ -31,6 +32,9 @@ public struct VMConfiguration: Sendable, Equatable {
 
   /// Whether the guest has a virtio memory balloon.
   public var hasBalloon: Bool
+
+  /// Sockets between guest and host, `nil` for none.
+  public var vsock: VsockConfiguration?
 
   /// Whether the guest has a PC's keyboard controller, with which it can reset the machine.
   public var hasI8042: Bool
@@ -92,7 +96,7 @@ public struct VMConfiguration: Sendable, Equatable {
   /// How many PCI devices the machine has, besides the host bridge.
   public var pciDeviceCount: Int {
     disks.count + persistentMemory.count + serialPorts.count { $0.hardware == .virtioConsole } + (hasEntropyDevice ? 1 : 0)
-      + (hasBalloon ? 1 : 0)
+      + (hasBalloon ? 1 : 0) + (vsock == nil ? 0 : 1)
   }
 
   /// Checks every value, what they say together, and that the files they name can be opened.
@@ -104,6 +108,9 @@ public struct VMConfiguration: Sendable, Equatable {
     try memory.validate()
     try validateDisks()
     try validateSerialPorts()
+    if let vsock {
+      do throws(VsockConfigurationError) { try vsock.validate() } catch { throw .vsock(error) }
+    }
     guard pciDeviceCount <= VMConfiguration.pciDeviceLimit else {
       throw .pciDeviceCount(pciDeviceCount)
     }

@@ -43,6 +43,7 @@ enum Table {
       OptionGroup(
         "Persistent memory",
         [PmemOptions.pmem.description, PmemOptions.pmemDevice.description, PmemOptions.rwPmemDevice.description]),
+      OptionGroup("Sockets between guest and host", [VsockOptions.vsock.description, VsockOptions.cid.description]),
       OptionGroup("Serial ports", [SerialOption.serial.description]),
       OptionGroup("Control", [RunOptions.socket.description, RunOptions.name.description]),
       OptionGroup(
@@ -60,7 +61,7 @@ enum Table {
     ]
     $0.rules = [
       .atLeastOne(["KERNEL", "--bios"]), .atMostOne(["KERNEL", "--bios"]), .atMostOne(["--initrd", "--bios"]),
-      .atMostOne(["--params", "--bios"]), .atMostOne(["--irqchip", "--split-irqchip"]),
+      .atMostOne(["--params", "--bios"]), .atMostOne(["--cid", "--vsock"]), .atMostOne(["--irqchip", "--split-irqchip"]),
       .atMostOne(["--disable-sandbox", "--seccomp-policy-dir"]), .atMostOne(["--disable-sandbox", "--seccomp-log-failures"]),
     ]
     $0.unavailable = Table.unavailableRunOptions
