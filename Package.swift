@@ -41,7 +41,7 @@ let fuzzers = Target.executableTarget(
   name: "fuzzers",
   dependencies: [
     "BlockDevice", "BlockTesting", "Boot", "CommandLine", "CommandLineTesting", "ControlTesting", "DiskImageTesting", "Machine",
-    "PlatformDevices", "SandboxTesting", "SeccompTesting", "VirtioTesting", "crosvm",
+    "NetTesting", "PlatformDevices", "SandboxTesting", "SeccompTesting", "VirtioTesting", "crosvm",
   ],
   path: "Fuzz", swiftSettings: settings)
 
@@ -79,6 +79,7 @@ let package = Package(
     module("CommandLine", sees: []),
     // Floor 5: device families.
     module("BlockDevice", sees: ["DiskImage", "GuestMemory", "Platform", "Virtio", log]),
+    module("NetDevice", sees: ["CLinux", "GuestMemory", "Platform", "Virtio", log]),
     module("BasicDevices", sees: ["DiskImage", "GuestMemory", "Platform", "Virtio", log]),
     module("PlatformDevices", sees: ["Bus", "Interrupts", "Platform", log]),
     // Floor 6: what a kernel needs to start.
@@ -90,13 +91,14 @@ let package = Package(
     module(
       "Machine",
       sees: [
-        "BasicDevices", "BlockDevice", "Boot", "Bus", "CLinux", "Control", "DiskImage", "GuestMemory", "Interrupts", "KVM", "PCI",
-        "Platform", "PlatformDevices", "Sandbox", "Virtio", log,
+        "BasicDevices", "BlockDevice", "Boot", "Bus", "CLinux", "Control", "DiskImage", "GuestMemory", "Interrupts", "KVM", "NetDevice",
+        "PCI", "Platform", "PlatformDevices", "Sandbox", "Virtio", log,
       ]),
     // Floor 8: the command.
     command(
       sees: [
-        "CommandLine", "Control", "DiskImage", "Machine", "BlockDevice", "PlatformDevices", "BasicDevices", "Platform", "Sandbox", log,
+        "CommandLine", "Control", "DiskImage", "Machine", "BlockDevice", "NetDevice", "PlatformDevices", "BasicDevices", "Platform",
+        "Sandbox", log,
       ]),
     tests("BootTests", of: ["Boot", "GuestMemory", "Platform"]),
     // The guest's side of virtio, in memory: for tests and fuzzers.
@@ -116,7 +118,8 @@ let package = Package(
     tests(
       "SandboxTests",
       of: [
-        "BasicDevices", "BlockDevice", "Bus", "CLinux", "GuestMemory", "Interrupts", "PCI", "Platform", "Sandbox", "SandboxTesting",
+        "BasicDevices", "BlockDevice", "Bus", "CLinux", "GuestMemory", "Interrupts", "NetDevice", "PCI", "Platform", "Sandbox",
+        "SandboxTesting",
         "Virtio", "VirtioTesting", log,
       ]),
     tests("BusTests", of: ["Bus", "Platform"]),
@@ -125,10 +128,17 @@ let package = Package(
     tests(
       "BlockDeviceTests",
       of: ["BlockDevice", "BlockTesting", "DiskImage", "GuestMemory", "Platform", "Virtio", "VirtioTesting"]),
+    // A network in memory, and what is fuzzed.
+    module("NetTesting", sees: ["GuestMemory", "NetDevice", "Platform", "Virtio", "VirtioTesting"]),
+    tests("NetDeviceTests", of: ["CLinux", "GuestMemory", "NetDevice", "NetTesting", "Platform", "Virtio", "VirtioTesting", log]),
     // Images made by hand or in memory, whose file can fail, and what is fuzzed.
     module("DiskImageTesting", sees: ["CLinux", "DiskImage", "Platform"]),
     tests("DiskImageTests", of: ["CLinux", "DiskImage", "DiskImageTesting", "Platform", "QcowUtils"]),
-    tests("CrosvmTests", of: ["crosvm", "CommandLine", "DiskImage", "Machine", "BasicDevices", "BlockDevice", "PlatformDevices", log]),
+    tests(
+      "CrosvmTests",
+      of: [
+        "crosvm", "CommandLine", "DiskImage", "Machine", "BasicDevices", "BlockDevice", "NetDevice", "Platform", "PlatformDevices", log,
+      ]),
     // Tools for disk images: the original's qcow_img, and its functions for programs in C.
     .executableTarget(name: "qcow_img", dependencies: ["DiskImage", "Platform"], swiftSettings: settings),
     .target(name: "QcowUtils", dependencies: ["DiskImage", "Platform"], exclude: ["include"], swiftSettings: settings),
@@ -140,7 +150,8 @@ let package = Package(
       path: "Tests/HostileDevice", swiftSettings: settings),
     // The executable as a whole, started as a user does.
     tests("UsageTests", of: ["CLinux", "crosvm", "hostile-device"]),
-    tests("ConfigurationTests", of: ["DiskImage", "Machine", "Platform", "BasicDevices", "BlockDevice", "PlatformDevices"]),
+    tests(
+      "ConfigurationTests", of: ["DiskImage", "Machine", "Platform", "BasicDevices", "BlockDevice", "NetDevice", "PlatformDevices"]),
     tests("MachineTests", of: ["Machine", "BasicDevices", "Boot", "CLinux", "Platform", log]),
     tests("PCITests", of: ["PCI", "Bus", "Interrupts", "Platform"]),
     tests("VirtioPCITests", of: ["Virtio", "VirtioTesting", "PCI", "Bus", "GuestMemory", "Interrupts", "Platform", log]),

@@ -1,6 +1,7 @@
 internal import CommandLine
 internal import ControlTesting
 internal import DiskImageTesting
+internal import NetTesting
 internal import SandboxTesting
 internal import SeccompTesting
 
@@ -24,13 +25,15 @@ extension Fuzzer {
     case .seccompPolicy: SeccompSeeds.policies
     case .androidSparse: [AndroidSparseFile.sample.bytes]
     case .composite: [CompositeFile.sample.bytes]
+    case .netTransmit: NetSeeds.frames
+    case .netControl: NetSeeds.orders
     }
   }
 
   /// Words that inputs are made of.
   var dictionary: [String] {
     switch self {
-    case .queue, .pciTransport, .blockRequest, .deviceMessage, .deviceSession, .androidSparse: []
+    case .queue, .pciTransport, .blockRequest, .deviceMessage, .deviceSession, .androidSparse, .netTransmit, .netControl: []
     case .qcow2: ["QFI\u{fb}"]
     case .kernelLoader: ["HdrS", "\u{7f}ELF", "Xen\0"]
     case .optionValue: [",", "=", "[", "]", "\"", "\\\"", "key=", "[[[[[[[[[[[[[[[["]

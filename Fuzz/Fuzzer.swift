@@ -3,6 +3,7 @@ internal import Boot
 internal import CommandLineTesting
 internal import ControlTesting
 internal import DiskImageTesting
+internal import NetTesting
 internal import SandboxTesting
 internal import SeccompTesting
 internal import VirtioTesting
@@ -22,6 +23,8 @@ enum Fuzzer: String, CaseIterable {
   case seccompPolicy = "seccomp-policy"
   case androidSparse = "android-sparse"
   case composite
+  case netTransmit = "net-transmit"
+  case netControl = "net-control"
 
   /// Feeds one input to what is fuzzed. Whatever the bytes are, this comes back; a trap is a bug.
   func run(_ bytes: [UInt8]) {
@@ -40,6 +43,8 @@ enum Fuzzer: String, CaseIterable {
     case .seccompPolicy: fuzzSeccompPolicy(bytes)
     case .androidSparse: fuzzAndroidSparse(bytes)
     case .composite: fuzzComposite(bytes)
+    case .netTransmit: fuzzNetTransmit(bytes)
+    case .netControl: fuzzNetControl(bytes)
     }
   }
 }

@@ -1,6 +1,7 @@
 internal import BasicDevices
 internal import BlockDevice
 internal import Logging
+internal import NetDevice
 internal import Platform
 internal import Sandbox
 internal import Virtio
@@ -17,6 +18,7 @@ enum DeviceList {
   /// The kinds of devices, to be built from what came from another process.
   private static let kinds: [any DeviceBlueprint.Type] = [
     BlockBlueprint.self, PmemBlueprint.self, EntropyBlueprint.self, ConsoleBlueprint.self, BalloonBlueprint.self,
+    NetBlueprint.self,
   ]
 
   /// What a configuration asks for, opened, in the order of PCI slots.
@@ -31,6 +33,9 @@ enum DeviceList {
     if configuration.hasEntropyDevice { devices.append(PlannedDevice(name: "rng", blueprint: EntropyBlueprint())) }
     devices += ports.consoles
     if configuration.hasBalloon { devices.append(PlannedDevice(name: balloonName, blueprint: BalloonBlueprint())) }
+    for (index, card) in configuration.networkCards.enumerated() {
+      devices.append(PlannedDevice(name: "net\(index)", blueprint: try NetBlueprint(card), offersPackedRing: card.usesPackedQueue))
+    }
     return devices
   }
 

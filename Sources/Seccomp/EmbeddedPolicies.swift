@@ -135,6 +135,22 @@ enum EmbeddedPolicies {
       sched_setaffinity: 1
 
       """#,
+      "net.policy": #"""
+      # The network card: the queues of a tap, which arrive open.
+      @include ./common_device.policy
+
+      # Frames, straight from and into the guest's memory.
+      readv: 1
+      writev: 1
+      # What the guest takes, and which queues it uses.
+      ioctl: arg1 == TUNSETOFFLOAD || arg1 == TUNSETQUEUE
+      # The limits of pps and bandwidth wait for their time.
+      timerfd_create: 1
+      timerfd_settime: 1
+      # Stacks of ended threads, and program text that only the start needed.
+      madvise: arg2 == MADV_DONTNEED
+
+      """#,
       "pmem.policy": #"""
       # The persistent memory device: an image file or a block device, which arrives open. The machine maps it, not this process.
       @include ./common_device.policy
@@ -326,6 +342,22 @@ enum EmbeddedPolicies {
       # Processors confine themselves further, and stay where --cpu-affinity wants them.
       seccomp: arg0 == SECCOMP_SET_MODE_FILTER
       sched_setaffinity: 1
+
+      """#,
+      "net.policy": #"""
+      # The network card: the queues of a tap, which arrive open.
+      @include ./common_device.policy
+
+      # Frames, straight from and into the guest's memory.
+      readv: 1
+      writev: 1
+      # What the guest takes, and which queues it uses.
+      ioctl: arg1 == TUNSETOFFLOAD || arg1 == TUNSETQUEUE
+      # The limits of pps and bandwidth wait for their time.
+      timerfd_create: 1
+      timerfd_settime: 1
+      # Stacks of ended threads, and program text that only the start needed.
+      madvise: arg2 == MADV_DONTNEED
 
       """#,
       "pmem.policy": #"""

@@ -7,6 +7,8 @@ public struct VirtioDeviceType: RawRepresentable, Hashable, Sendable {
   /// Makes a type from the specification's number.
   public init(rawValue: UInt16) { self.rawValue = rawValue }
 
+  /// A network card (section 5.1).
+  public static let net = VirtioDeviceType(rawValue: 1)
   /// A block device (section 5.2).
   public static let block = VirtioDeviceType(rawValue: 2)
   /// A console (section 5.3).

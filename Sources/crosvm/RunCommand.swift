@@ -20,6 +20,7 @@ enum RunCommand {
       of: DiskOptions.block, DiskOptions.rootDisk, DiskOptions.rwroot, DiskOptions.disk, DiskOptions.rwdisk, DiskOptions.qcow,
       DiskOptions.rwqcow)
     configuration.persistentMemory = try arguments.values(of: PmemOptions.pmem, PmemOptions.pmemDevice, PmemOptions.rwPmemDevice)
+    configuration.networkCards = try networkCards(arguments)
     configuration.serialPorts = try arguments.values(of: SerialOption.serial)
     let isSplit = arguments.contains(RunOptions.splitIrqchip)
     configuration.interruptController = try arguments.value(of: RunOptions.irqchip) ?? (isSplit ? .split : .kernel)

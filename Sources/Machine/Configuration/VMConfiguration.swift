@@ -1,5 +1,6 @@
 public import BasicDevices
 public import BlockDevice
+public import NetDevice
 public import PlatformDevices
 
 /// Everything that a user decides about a virtual machine, as a value.
@@ -20,6 +21,9 @@ public struct VMConfiguration: Sendable, Equatable {
 
   /// The persistent memory devices, in the order in which the guest finds them: the first is `/dev/pmem0`.
   public var persistentMemory: [PmemConfiguration]
+
+  /// The network cards, in the order in which the guest finds them.
+  public var networkCards: [NetConfiguration]
 
   /// The serial ports that the user names.
   ///
@@ -74,6 +78,7 @@ public struct VMConfiguration: Sendable, Equatable {
     memory = MemoryConfiguration()
     disks = []
     persistentMemory = []
+    networkCards = []
     serialPorts = []
     hasEntropyDevice = true
     hasBalloon = true
@@ -91,7 +96,8 @@ public struct VMConfiguration: Sendable, Equatable {
 
   /// How many PCI devices the machine has, besides the host bridge.
   public var pciDeviceCount: Int {
-    disks.count + persistentMemory.count + serialPorts.count { $0.hardware == .virtioConsole } + (hasEntropyDevice ? 1 : 0)
+    disks.count + persistentMemory.count + networkCards.count + serialPorts.count { $0.hardware == .virtioConsole }
+      + (hasEntropyDevice ? 1 : 0)
       + (hasBalloon ? 1 : 0)
   }
 
@@ -103,6 +109,7 @@ public struct VMConfiguration: Sendable, Equatable {
     try cpus.validate()
     try memory.validate()
     try validateDisks()
+    try validateNetworkCards()
     try validateSerialPorts()
     guard pciDeviceCount <= VMConfiguration.pciDeviceLimit else {
       throw .pciDeviceCount(pciDeviceCount)
