@@ -157,6 +157,6 @@ let package = Package(
     tests("VirtioPCITests", of: ["Virtio", "VirtioTesting", "PCI", "Bus", "GuestMemory", "Interrupts", "Platform", log]),
     // Guest tests: a program that runs in the software KVM host and boots stock kernels.
     .executableTarget(
-      name: "guest-tests", dependencies: ["Platform", "Seccomp"], path: "Tests/GuestTests", exclude: ["Golden"], swiftSettings: settings),
+      name: "guest-tests", dependencies: ["CLinux", "Platform", "Seccomp"], path: "Tests/GuestTests", exclude: ["Golden"], swiftSettings: settings),
   ] + (isFuzzing ? [fuzzers] : [])
 )
