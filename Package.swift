@@ -73,6 +73,7 @@ let package = Package(
     module("Bus", sees: []),
     module("Interrupts", sees: ["Platform"]),
     module("PCI", sees: ["Bus", "Interrupts", "Platform", log]),
+    module("Vhost", sees: ["CLinux", "GuestMemory", "Platform"]),
     // Floor 4: virtio, and engines that know nothing of a guest.
     module("Virtio", sees: ["Bus", "GuestMemory", "Interrupts", "PCI", "Platform", log]),
     module("DiskImage", sees: ["CLinux", "CZlib", "CZstd", "Platform"]),
@@ -112,6 +113,7 @@ let package = Package(
     tests("BasicDevicesTests", of: ["BasicDevices", "DiskImage", "GuestMemory", "Platform", "Virtio", "VirtioTesting", log]),
     tests("GuestMemoryTests", of: ["GuestMemory", "Platform"]),
     tests("KVMTests", of: ["CLinux", "GuestMemory", "KVM", "Platform"]),
+    tests("VhostTests", of: ["CLinux", "GuestMemory", "Platform", "Vhost"]),
     module("SeccompTesting", sees: ["Seccomp"]),
     tests("SeccompTests", of: ["CLinux", "Platform", "Seccomp", "SeccompTesting"]),
     module("SandboxTesting", sees: ["Bus", "Interrupts", "PCI", "Platform", "Sandbox", "VirtioTesting", log]),

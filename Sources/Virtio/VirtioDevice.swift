@@ -17,6 +17,8 @@ public struct VirtioDeviceType: RawRepresentable, Hashable, Sendable {
   public static let entropy = VirtioDeviceType(rawValue: 4)
   /// A memory balloon (section 5.5).
   public static let balloon = VirtioDeviceType(rawValue: 5)
+  /// Sockets between guest and host (section 5.10).
+  public static let socket = VirtioDeviceType(rawValue: 19)
   /// Persistent memory (section 5.19).
   public static let pmem = VirtioDeviceType(rawValue: 27)
 }

@@ -21,6 +21,8 @@ public final class VirtQueue: @unchecked Sendable {
   public let interrupt: any VirtioInterrupt
   /// Whether the driver broke the rules or `fail` was called: nothing is taken from the queue any more.
   public private(set) var isBroken = false
+  /// Where the descriptors, the driver's and the device's area are: for somebody else who serves the queue, such as the host's kernel.
+  public let areas: (descriptors: GuestSlice, driver: GuestSlice, device: GuestSlice)
   private let ring: any Ring
 
   /// Makes the device's side of a queue from what the driver programmed, at its beginning.
@@ -37,6 +39,7 @@ public final class VirtQueue: @unchecked Sendable {
       device: RingArea(slice: device), allowsIndirect: features & VirtioFeatures.indirectDescriptors != 0,
       usesEventIndex: features & VirtioFeatures.eventIndex != 0)
     ring = features & VirtioFeatures.packedRing != 0 ? PackedRing(context) : SplitRing(context)
+    areas = (descriptors, driver, device)
     self.index = index
     size = configuration.size
     self.doorbell = doorbell
