@@ -18,7 +18,7 @@ enum DeviceList {
   /// The kinds of devices, to be built from what came from another process.
   private static let kinds: [any DeviceBlueprint.Type] = [
     BlockBlueprint.self, PmemBlueprint.self, EntropyBlueprint.self, ConsoleBlueprint.self, BalloonBlueprint.self,
-    NetBlueprint.self,
+    NetBlueprint.self, KernelNetBlueprint.self,
   ]
 
   /// What a configuration asks for, opened, in the order of PCI slots.
@@ -34,7 +34,9 @@ enum DeviceList {
     devices += ports.consoles
     if configuration.hasBalloon { devices.append(PlannedDevice(name: balloonName, blueprint: BalloonBlueprint())) }
     for (index, card) in configuration.networkCards.enumerated() {
-      devices.append(PlannedDevice(name: "net\(index)", blueprint: try NetBlueprint(card), offersPackedRing: card.usesPackedQueue))
+      let (kind, blueprint): (String, any DeviceBlueprint) =
+        card.usesKernel ? ("vhost_net", try KernelNetBlueprint(card)) : ("net", try NetBlueprint(card))
+      devices.append(PlannedDevice(name: "\(kind)\(index)", blueprint: blueprint, offersPackedRing: card.usesPackedQueue))
     }
     return devices
   }

@@ -1,5 +1,6 @@
 public import Logging
 public import Platform
+internal import Vhost
 public import Virtio
 
 /// What a network card is made of: its configuration, and the open queues of its tap.
@@ -55,9 +56,17 @@ public struct NetBlueprint: DeviceBlueprint {
   }
 
   /// Makes the card.
-  public func build(logger: Logger) throws -> any VirtioDevice {
-    NetDevice(
+  public func build(logger: Logger) throws -> any VirtioDevice { try build(kernels: [], logger: logger) }
+
+  /// Makes the card.
+  ///
+  /// - Parameter kernels: Who serves each pair of queues; none for threads of ours.
+  func build(kernels: [VhostDevice], logger: Logger) throws -> NetDevice {
+    let servers = zip(kernels, queues).map { KernelPair(kernel: $0, tap: $1) }
+    // Whether frames fill several buffers is the kernel's to say.
+    let kernelFeatures = try kernels.first?.features()
+    return NetDevice(
       mac: mac, mtu: mtu.map { UInt16(clamping: $0) }, backend: TapBackend(queues: queues, offloads: offloads), limits: limits,
-      logger: logger)
+      kernel: kernelFeatures.map { NetDevice.Kernel(servers: servers, features: $0) }, logger: logger)
   }
 }

@@ -27,6 +27,9 @@ public struct NetConfiguration: Sendable, Equatable {
   /// The largest packet in bytes that the guest is told to send, 68 to 65535; that of the tap where it is `nil`.
   public var mtu: Int?
 
+  /// Whether the host's kernel serves the queues (vhost-net).
+  public var usesKernel: Bool
+
   /// How many frames and bytes may go each way.
   public var limits: RateLimits
 
@@ -37,6 +40,7 @@ public struct NetConfiguration: Sendable, Equatable {
     pairCount = NetConfiguration.defaultPairCount
     usesPackedQueue = false
     mtu = nil
+    usesKernel = false
     limits = RateLimits()
   }
 
@@ -76,6 +80,8 @@ public struct NetConfiguration: Sendable, Equatable {
     if let mtu {
       guard NetConfiguration.mtus.contains(mtu) else { throw .mtu(mtu) }
     }
+    guard !usesKernel || !usesPackedQueue else { throw .kernelWithPackedQueue }
+    guard !usesKernel || limits.isEmpty else { throw .kernelWithLimits }
   }
 
   /// Whether a text can be the name of a network interface.
@@ -103,6 +109,10 @@ public enum NetConfigurationError: Error, Equatable, Sendable, CustomStringConve
   case pairCount(Int)
   /// The largest packet is too small or too large.
   case mtu(Int)
+  /// The kernel knows no packed rings.
+  case kernelWithPackedQueue
+  /// The kernel keeps to no limits.
+  case kernelWithLimits
 
   /// One line: what is wrong, with the value, and what to give instead.
   public var description: String {
@@ -114,6 +124,8 @@ public enum NetConfigurationError: Error, Equatable, Sendable, CustomStringConve
     case .address(let address): "the host address \(address) is not possible; give one that the host may have on the tap"
     case .mac(let mac): "the MAC address \(mac) is that of a group, or zero; give one whose first byte is even, like 02:00:00:00:00:01"
     case .pairCount(let count): "\(count) pairs of queues are not possible; give 1 to \(NetConfiguration.pairCounts.upperBound)"
+    case .kernelWithPackedQueue: "the kernel's vhost-net has no packed rings; give vhost-net or packed-queue, not both"
+    case .kernelWithLimits: "the kernel's vhost-net keeps to no limits; give vhost-net, or bandwidth and pps, not both"
     case .mtu(let mtu):
       "an MTU of \(mtu) is not possible; give \(NetConfiguration.mtus.lowerBound) to \(NetConfiguration.mtus.upperBound)"
     }
