@@ -3,6 +3,7 @@ internal import Boot
 internal import CommandLineTesting
 internal import ControlTesting
 internal import DiskImageTesting
+internal import NetTesting
 internal import SandboxTesting
 internal import SeccompTesting
 internal import VirtioTesting
@@ -24,6 +25,8 @@ enum Fuzzer: String, CaseIterable {
   case androidSparse = "android-sparse"
   case composite
   case vsockPacket = "vsock-packet"
+  case netTransmit = "net-transmit"
+  case netControl = "net-control"
 
   /// Feeds one input to what is fuzzed. Whatever the bytes are, this comes back; a trap is a bug.
   func run(_ bytes: [UInt8]) {
@@ -43,6 +46,8 @@ enum Fuzzer: String, CaseIterable {
     case .androidSparse: fuzzAndroidSparse(bytes)
     case .composite: fuzzComposite(bytes)
     case .vsockPacket: fuzzVsock(bytes)
+    case .netTransmit: fuzzNetTransmit(bytes)
+    case .netControl: fuzzNetControl(bytes)
     }
   }
 }

@@ -1,6 +1,7 @@
 internal import BasicDevices
 internal import BlockDevice
 internal import Logging
+internal import NetDevice
 internal import Platform
 internal import Sandbox
 internal import Virtio
@@ -18,7 +19,7 @@ enum DeviceList {
   /// The kinds of devices, to be built from what came from another process.
   private static let kinds: [any DeviceBlueprint.Type] = [
     BlockBlueprint.self, PmemBlueprint.self, EntropyBlueprint.self, ConsoleBlueprint.self, BalloonBlueprint.self,
-    VsockBlueprint.self, KernelVsockBlueprint.self,
+    NetBlueprint.self, KernelNetBlueprint.self, VsockBlueprint.self, KernelVsockBlueprint.self,
   ]
 
   /// What a configuration asks for, opened, in the order of PCI slots.
@@ -36,6 +37,11 @@ enum DeviceList {
     if configuration.hasEntropyDevice { devices.append(PlannedDevice(name: "rng", blueprint: EntropyBlueprint())) }
     devices += ports.consoles
     if configuration.hasBalloon { devices.append(PlannedDevice(name: balloonName, blueprint: BalloonBlueprint())) }
+    for (index, card) in configuration.networkCards.enumerated() {
+      let (kind, blueprint): (String, any DeviceBlueprint) =
+        card.usesKernel ? ("vhost_net", try KernelNetBlueprint(card)) : ("net", try NetBlueprint(card))
+      devices.append(PlannedDevice(name: "\(kind)\(index)", blueprint: blueprint, offersPackedRing: card.usesPackedQueue))
+    }
     if let vsock = configuration.vsock {
       let blueprint = try blueprint(vsock, sockets)
       devices.append(PlannedDevice(name: type(of: blueprint).kind, blueprint: blueprint))

@@ -151,6 +151,22 @@ enum EmbeddedPolicies {
       sched_setaffinity: 1
 
       """#,
+      "net.policy": #"""
+      # The network card: the queues of a tap, which arrive open.
+      @include ./common_device.policy
+
+      # Frames, straight from and into the guest's memory.
+      readv: 1
+      writev: 1
+      # What the guest takes, and which queues it uses.
+      ioctl: arg1 == TUNSETOFFLOAD || arg1 == TUNSETQUEUE
+      # The limits of pps and bandwidth wait for their time.
+      timerfd_create: 1
+      timerfd_settime: 1
+      # Stacks of ended threads, and program text that only the start needed.
+      madvise: arg2 == MADV_DONTNEED
+
+      """#,
       "pmem.policy": #"""
       # The persistent memory device: an image file or a block device, which arrives open. The machine maps it, not this process.
       @include ./common_device.policy
@@ -208,6 +224,21 @@ enum EmbeddedPolicies {
       restart_syscall: 1
       exit: 1
       exit_group: 1
+
+      """#,
+      "vhost_net.policy": #"""
+      # The network card whose queues the host's kernel serves: queues of a tap and /dev/vhost-net, which arrive open.
+      @include ./common_device.policy
+
+      # What the guest takes, and which queues it uses; then the rings, which the kernel serves.
+      ioctl: arg1 == TUNSETOFFLOAD || arg1 == TUNSETQUEUE || arg1 == VHOST_SET_OWNER || arg1 == VHOST_GET_FEATURES || \
+          arg1 == VHOST_SET_FEATURES || arg1 == VHOST_SET_MEM_TABLE || arg1 == VHOST_SET_VRING_NUM || arg1 == VHOST_SET_VRING_ADDR || \
+          arg1 == VHOST_SET_VRING_BASE || arg1 == VHOST_GET_VRING_BASE || arg1 == VHOST_SET_VRING_KICK || \
+          arg1 == VHOST_SET_VRING_CALL || arg1 == VHOST_NET_SET_BACKEND
+      # The kernel's device is kept by a second descriptor.
+      fcntl: arg1 == F_DUPFD_CLOEXEC
+      # Stacks of ended threads, and program text that only the start needed.
+      madvise: arg2 == MADV_DONTNEED
 
       """#,
       "vhost_vsock.policy": #"""
@@ -393,6 +424,22 @@ enum EmbeddedPolicies {
       sched_setaffinity: 1
 
       """#,
+      "net.policy": #"""
+      # The network card: the queues of a tap, which arrive open.
+      @include ./common_device.policy
+
+      # Frames, straight from and into the guest's memory.
+      readv: 1
+      writev: 1
+      # What the guest takes, and which queues it uses.
+      ioctl: arg1 == TUNSETOFFLOAD || arg1 == TUNSETQUEUE
+      # The limits of pps and bandwidth wait for their time.
+      timerfd_create: 1
+      timerfd_settime: 1
+      # Stacks of ended threads, and program text that only the start needed.
+      madvise: arg2 == MADV_DONTNEED
+
+      """#,
       "pmem.policy": #"""
       # The persistent memory device: an image file or a block device, which arrives open. The machine maps it, not this process.
       @include ./common_device.policy
@@ -450,6 +497,21 @@ enum EmbeddedPolicies {
       restart_syscall: 1
       exit: 1
       exit_group: 1
+
+      """#,
+      "vhost_net.policy": #"""
+      # The network card whose queues the host's kernel serves: queues of a tap and /dev/vhost-net, which arrive open.
+      @include ./common_device.policy
+
+      # What the guest takes, and which queues it uses; then the rings, which the kernel serves.
+      ioctl: arg1 == TUNSETOFFLOAD || arg1 == TUNSETQUEUE || arg1 == VHOST_SET_OWNER || arg1 == VHOST_GET_FEATURES || \
+          arg1 == VHOST_SET_FEATURES || arg1 == VHOST_SET_MEM_TABLE || arg1 == VHOST_SET_VRING_NUM || arg1 == VHOST_SET_VRING_ADDR || \
+          arg1 == VHOST_SET_VRING_BASE || arg1 == VHOST_GET_VRING_BASE || arg1 == VHOST_SET_VRING_KICK || \
+          arg1 == VHOST_SET_VRING_CALL || arg1 == VHOST_NET_SET_BACKEND
+      # The kernel's device is kept by a second descriptor.
+      fcntl: arg1 == F_DUPFD_CLOEXEC
+      # Stacks of ended threads, and program text that only the start needed.
+      madvise: arg2 == MADV_DONTNEED
 
       """#,
       "vhost_vsock.policy": #"""

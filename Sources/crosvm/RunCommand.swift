@@ -25,6 +25,7 @@ enum RunCommand {
     if let context = try arguments.value(of: VsockOptions.cid) {
       configuration.vsock = VsockConfiguration(context: VsockOptions.number(context))
     }
+    configuration.networkCards = try networkCards(arguments)
     configuration.serialPorts = try arguments.values(of: SerialOption.serial)
     let isSplit = arguments.contains(RunOptions.splitIrqchip)
     configuration.interruptController = try arguments.value(of: RunOptions.irqchip) ?? (isSplit ? .split : .kernel)

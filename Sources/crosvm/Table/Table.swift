@@ -44,6 +44,12 @@ enum Table {
         "Persistent memory",
         [PmemOptions.pmem.description, PmemOptions.pmemDevice.description, PmemOptions.rwPmemDevice.description]),
       OptionGroup("Sockets between guest and host", [VsockOptions.vsock.description, VsockOptions.cid.description]),
+      OptionGroup(
+        "Network",
+        [
+          NetOptions.net.description, NetOptions.tapNameOption.description, NetOptions.tapFd.description, NetOptions.hostIP.description,
+          NetOptions.netmask.description, NetOptions.mac.description, NetOptions.vhostNet.description,
+        ]),
       OptionGroup("Serial ports", [SerialOption.serial.description]),
       OptionGroup("Control", [RunOptions.socket.description, RunOptions.name.description]),
       OptionGroup(
@@ -72,6 +78,9 @@ enum Table {
       Command.Example(
         "crosvm run --block data.img,direct,queues=4,id=data --rwroot root.ext4 bzImage",
         "A root file system on /dev/vdb, and a disk with four queues that bypasses the page cache."),
+      Command.Example(
+        "crosvm run --net tap-name=tap0,mac=02:00:00:00:00:01 --rwroot root.ext4 bzImage",
+        "A network card in the network of the host's tap."),
       Command.Example(
         "crosvm run --serial type=file,path=boot.log,console --bios firmware.bin", "Start a firmware and write its console to a file."),
     ]
