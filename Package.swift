@@ -80,7 +80,7 @@ let package = Package(
     module("CommandLine", sees: []),
     // Floor 5: device families.
     module("BlockDevice", sees: ["DiskImage", "GuestMemory", "Platform", "Virtio", log]),
-    module("NetDevice", sees: ["CLinux", "GuestMemory", "Platform", "Virtio", log]),
+    module("NetDevice", sees: ["CLinux", "GuestMemory", "Platform", "Vhost", "Virtio", log]),
     module("BasicDevices", sees: ["DiskImage", "GuestMemory", "Platform", "Virtio", log]),
     module("PlatformDevices", sees: ["Bus", "Interrupts", "Platform", log]),
     // Floor 6: what a kernel needs to start.
@@ -159,6 +159,7 @@ let package = Package(
     tests("VirtioPCITests", of: ["Virtio", "VirtioTesting", "PCI", "Bus", "GuestMemory", "Interrupts", "Platform", log]),
     // Guest tests: a program that runs in the software KVM host and boots stock kernels.
     .executableTarget(
-      name: "guest-tests", dependencies: ["CLinux", "Platform", "Seccomp"], path: "Tests/GuestTests", exclude: ["Golden"], swiftSettings: settings),
+      name: "guest-tests", dependencies: ["CLinux", "Platform", "Seccomp"], path: "Tests/GuestTests", exclude: ["Golden"],
+      swiftSettings: settings),
   ] + (isFuzzing ? [fuzzers] : [])
 )

@@ -18,7 +18,7 @@ enum DeviceList {
   /// The kinds of devices, to be built from what came from another process.
   private static let kinds: [any DeviceBlueprint.Type] = [
     BlockBlueprint.self, PmemBlueprint.self, EntropyBlueprint.self, ConsoleBlueprint.self, BalloonBlueprint.self,
-    NetBlueprint.self,
+    NetBlueprint.self, KernelNetBlueprint.self, UserNetBlueprint.self,
   ]
 
   /// What a configuration asks for, opened, in the order of PCI slots.
@@ -34,9 +34,16 @@ enum DeviceList {
     devices += ports.consoles
     if configuration.hasBalloon { devices.append(PlannedDevice(name: balloonName, blueprint: BalloonBlueprint())) }
     for (index, card) in configuration.networkCards.enumerated() {
-      devices.append(PlannedDevice(name: "net\(index)", blueprint: try NetBlueprint(card), offersPackedRing: card.usesPackedQueue))
+      let blueprint = try blueprint(card)
+      let name = "\(type(of: blueprint).kind)\(index)"
+      devices.append(PlannedDevice(name: name, blueprint: blueprint, offersPackedRing: card.usesPackedQueue))
     }
     return devices
+  }
+
+  private static func blueprint(_ card: NetConfiguration) throws -> any DeviceBlueprint {
+    if case .user = card.attachment { return try UserNetBlueprint(card) }
+    return card.usesKernel ? try KernelNetBlueprint(card) : try NetBlueprint(card)
   }
 
   /// The memory balloon's name.

@@ -29,6 +29,9 @@ public struct NetConfiguration: Sendable, Equatable {
   /// The largest packet in bytes that the guest is told to send, 68 to 65535; that of the tap where it is `nil`.
   public var mtu: Int?
 
+  /// Whether the host's kernel serves the queues (vhost-net).
+  public var usesKernel: Bool
+
   /// How many frames and bytes may go each way.
   public var limits: RateLimits
 
@@ -39,6 +42,7 @@ public struct NetConfiguration: Sendable, Equatable {
     pairCount = NetConfiguration.defaultPairCount
     usesPackedQueue = false
     mtu = nil
+    usesKernel = false
     limits = RateLimits()
   }
 
@@ -72,6 +76,7 @@ public struct NetConfiguration: Sendable, Equatable {
       guard address.rawValue != 0, address.rawValue != .max else { throw .address(address) }
     case .user(let forwards):
       guard pairCount == 1 else { throw .userPairs(pairCount) }
+      guard !usesKernel else { throw .kernelWithUser }
       for (index, forward) in forwards.enumerated() {
         guard !forwards[..<index].contains(where: { $0.transport == forward.transport && $0.hostPort == forward.hostPort }) else {
           throw .forwardedTwice(forward.hostPort)
@@ -85,6 +90,8 @@ public struct NetConfiguration: Sendable, Equatable {
     if let mtu {
       guard NetConfiguration.mtus.contains(mtu) else { throw .mtu(mtu) }
     }
+    guard !usesKernel || !usesPackedQueue else { throw .kernelWithPackedQueue }
+    guard !usesKernel || limits.isEmpty else { throw .kernelWithLimits }
   }
 
   /// Whether a text can be the name of a network interface.
@@ -116,6 +123,12 @@ public enum NetConfigurationError: Error, Equatable, Sendable, CustomStringConve
   case userPairs(Int)
   /// A port of the host is forwarded to two places.
   case forwardedTwice(UInt16)
+  /// The kernel knows no packed rings.
+  case kernelWithPackedQueue
+  /// The kernel serves taps only.
+  case kernelWithUser
+  /// The kernel keeps to no limits.
+  case kernelWithLimits
 
   /// One line: what is wrong, with the value, and what to give instead.
   public var description: String {
@@ -127,6 +140,9 @@ public enum NetConfigurationError: Error, Equatable, Sendable, CustomStringConve
     case .address(let address): "the host address \(address) is not possible; give one that the host may have on the tap"
     case .mac(let mac): "the MAC address \(mac) is that of a group, or zero; give one whose first byte is even, like 02:00:00:00:00:01"
     case .pairCount(let count): "\(count) pairs of queues are not possible; give 1 to \(NetConfiguration.pairCounts.upperBound)"
+    case .kernelWithPackedQueue: "the kernel's vhost-net has no packed rings; give vhost-net or packed-queue, not both"
+    case .kernelWithLimits: "the kernel's vhost-net keeps to no limits; give vhost-net, or bandwidth and pps, not both"
+    case .kernelWithUser: "the kernel's vhost-net serves taps only; give vhost-net or user, not both"
     case .mtu(let mtu):
       "an MTU of \(mtu) is not possible; give \(NetConfiguration.mtus.lowerBound) to \(NetConfiguration.mtus.upperBound)"
     case .userPairs(let count): "the network \"user\" has one pair of queues, not \(count); leave vq-pairs out"

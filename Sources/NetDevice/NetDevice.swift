@@ -26,7 +26,7 @@ public final class NetDevice: VirtioDevice {
   private let control: NetControl
   private let logger: Logger
   private let losses: FrameLosses
-  private let workers: [NetWorker]
+  private let servers: [any PairServer]
   private let limits: (transmit: RateLimiter?, receive: RateLimiter?)
   private let mtu: UInt16?
   private let state = Mutex(State())
@@ -39,21 +39,35 @@ public final class NetDevice: VirtioDevice {
   ///   - backend: The network, with a channel for each pair of queues, 1 to 16.
   ///   - limits: How much may go each way.
   ///   - logger: Where the host's failures go.
-  public init(
+  public convenience init(
     mac: MACAddress, mtu: UInt16? = nil, backend: any NetBackend, limits: RateLimits = RateLimits(),
     logger: Logger = Logger(label: "crosvm.net")
   ) {
+    self.init(mac: mac, mtu: mtu, backend: backend, limits: limits, kernel: nil, logger: logger)
+  }
+
+  /// The host's kernel, where it serves the queues.
+  struct Kernel {
+    /// One for each pair.
+    let servers: [any PairServer]
+    /// What it has.
+    let features: UInt64
+  }
+
+  /// - Parameter kernel: Serves the queues in the place of threads.
+  init(mac: MACAddress, mtu: UInt16?, backend: any NetBackend, limits: RateLimits, kernel: Kernel?, logger: Logger) {
     let pairs = backend.channels.count
     self.backend = backend
     self.logger = logger
     self.mtu = mtu
     losses = FrameLosses(logger: logger)
     self.limits = (RateLimiter(limits), RateLimiter(limits))
-    workers = (0..<pairs).map { NetWorker(name: "net-\($0)") }
+    servers = kernel?.servers ?? backend.channels.enumerated().map { NetWorker(name: "\(backend.threadName)-\($0)", channel: $1) }
     control = NetControl(mac: mac, pairLimit: UInt16(clamping: pairs))
     queueSizes =
       [UInt16](repeating: NetConfiguration.queueSize, count: 2 * pairs) + [NetConfiguration.controlQueueSize]
-    features = NetDevice.features(backend, pairs: pairs, hasMTU: mtu != nil)
+    let lacking = NetFeatures.mergeableBuffers & ~(kernel?.features ?? .max)
+    features = NetDevice.features(backend, pairs: pairs, hasMTU: mtu != nil) & ~lacking
   }
 
   private static func features(_ backend: any NetBackend, pairs: Int, hasMTU: Bool) -> UInt64 {
@@ -84,25 +98,23 @@ public final class NetDevice: VirtioDevice {
 
   private func start(_ state: inout State, _ activation: VirtioActivation, _ shared: NetShared) throws {
     do {
-      for (index, worker) in workers.enumerated() where index < pairs(activation.features) {
-        let (receive, transmit) = (activation.queue(2 * index), activation.queue(2 * index + 1))
-        if receive == nil && transmit == nil { continue }
-        try worker.begin(
-          receiveQueue: receive, transmitQueue: transmit, channel: backend.channels[index], shared: shared
-        ) { [logger] error in
+      for (index, server) in servers.enumerated() where index < pairs(activation.features) {
+        let pair = QueuePair(receive: activation.queue(2 * index), transmit: activation.queue(2 * index + 1))
+        if pair.isEmpty { continue }
+        try server.begin(pair, activation, shared, isUsed: index < control.pairs) { [logger] error in
           logger.error("network card stopped: \(error)")
           activation.interrupt.deviceNeedsReset("net: the host failed: \(error)")
         }
       }
       state.control = try startControl(activation)
     } catch {
-      stopWorkers(state.control.take())
+      stopServers(state.control.take())
       throw error
     }
   }
 
   /// How many pairs the driver can use.
-  private func pairs(_ features: UInt64) -> Int { features & NetFeatures.multipleQueues != 0 ? workers.count : 1 }
+  private func pairs(_ features: UInt64) -> Int { features & NetFeatures.multipleQueues != 0 ? servers.count : 1 }
 
   private func startControl(_ activation: VirtioActivation) throws -> QueueWorker? {
     // Section 5.1.2: behind the first pair where the driver does not know of the others.
@@ -110,7 +122,7 @@ public final class NetDevice: VirtioDevice {
       return nil
     }
     return try QueueWorker(
-      name: "net-control",
+      name: "\(backend.threadName)-control",
       services: [
         QueueWorker.Service(queue, budget: 16) { [weak self] chain, _ in
           var writer = ChainWriter(chain)
@@ -130,8 +142,7 @@ public final class NetDevice: VirtioDevice {
       case .offloads(let offloads): try backend.accept(offloads)
       case .pairs(let count):
         try backend.use(channels: count)
-        // Those that come into use have frames, perhaps.
-        for worker in workers { worker.wake() }
+        for (index, server) in servers.enumerated() { server.use(index < count) }
       }
       return true
     } catch {
@@ -148,14 +159,15 @@ public final class NetDevice: VirtioDevice {
       (state.activation, state.shared) = (nil, nil)
       return state.control.take()
     }
-    stopWorkers(control)
+    stopServers(control)
     self.control.end(keepsRestored: keepsRestored)
   }
 
-  private func stopWorkers(_ control: QueueWorker?) {
-    for worker in workers { worker.stop() }
-    for worker in workers { worker.join() }
+  private func stopServers(_ control: QueueWorker?) {
+    // First, for its orders start servers, too.
     control?.stop()
+    for server in servers { server.stop() }
+    for server in servers { server.join() }
   }
 
   /// Sends what was taken and ends the threads; `resume` starts new ones. What comes meanwhile waits in the network, as far as that keeps it.
@@ -164,7 +176,7 @@ public final class NetDevice: VirtioDevice {
       state.isSuspended = true
       return state.control.take()
     }
-    stopWorkers(control)
+    stopServers(control)
   }
 
   /// Serves the queues again.
@@ -189,7 +201,7 @@ extension NetDevice {
     var space = ConfigurationSpace(size: NetLayout.size)
     for (index, byte) in control.mac.bytes.enumerated() { space.set(byte, at: NetLayout.mac + index) }
     space.set(control.status, at: NetLayout.status)
-    space.set(UInt16(clamping: workers.count), at: NetLayout.pairLimit)
+    space.set(UInt16(clamping: servers.count), at: NetLayout.pairLimit)
     space.set(mtu ?? 0, at: NetLayout.mtu)
     return space.read(offset: offset, width: width)
   }

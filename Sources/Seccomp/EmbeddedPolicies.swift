@@ -173,6 +173,20 @@ enum EmbeddedPolicies {
       madvise: arg2 == MADV_DONTNEED
 
       """#,
+      "user_net.policy": #"""
+      # The network card in the user's own network: a socket to passt, which arrives open.
+      @include ./common_device.policy
+
+      # Frames, over the socket.
+      readv: 1
+      writev: 1
+      # The limits of pps and bandwidth wait for their time.
+      timerfd_create: 1
+      timerfd_settime: 1
+      # Stacks of ended threads, and program text that only the start needed.
+      madvise: arg2 == MADV_DONTNEED
+
+      """#,
       "vcpu.policy": #"""
       # A virtual processor's thread: it runs the guest, and answers its accesses to ports and memory. No file is opened, no thread started.
 
@@ -208,6 +222,21 @@ enum EmbeddedPolicies {
       restart_syscall: 1
       exit: 1
       exit_group: 1
+
+      """#,
+      "vhost_net.policy": #"""
+      # The network card whose queues the host's kernel serves: queues of a tap and /dev/vhost-net, which arrive open.
+      @include ./common_device.policy
+
+      # What the guest takes, and which queues it uses; then the rings, which the kernel serves.
+      ioctl: arg1 == TUNSETOFFLOAD || arg1 == TUNSETQUEUE || arg1 == VHOST_SET_OWNER || arg1 == VHOST_GET_FEATURES || \
+          arg1 == VHOST_SET_FEATURES || arg1 == VHOST_SET_MEM_TABLE || arg1 == VHOST_SET_VRING_NUM || arg1 == VHOST_SET_VRING_ADDR || \
+          arg1 == VHOST_SET_VRING_BASE || arg1 == VHOST_GET_VRING_BASE || arg1 == VHOST_SET_VRING_KICK || \
+          arg1 == VHOST_SET_VRING_CALL || arg1 == VHOST_NET_SET_BACKEND
+      # The kernel's device is kept by a second descriptor.
+      fcntl: arg1 == F_DUPFD_CLOEXEC
+      # Stacks of ended threads, and program text that only the start needed.
+      madvise: arg2 == MADV_DONTNEED
 
       """#,
     ]
@@ -382,6 +411,20 @@ enum EmbeddedPolicies {
       madvise: arg2 == MADV_DONTNEED
 
       """#,
+      "user_net.policy": #"""
+      # The network card in the user's own network: a socket to passt, which arrives open.
+      @include ./common_device.policy
+
+      # Frames, over the socket.
+      readv: 1
+      writev: 1
+      # The limits of pps and bandwidth wait for their time.
+      timerfd_create: 1
+      timerfd_settime: 1
+      # Stacks of ended threads, and program text that only the start needed.
+      madvise: arg2 == MADV_DONTNEED
+
+      """#,
       "vcpu.policy": #"""
       # A virtual processor's thread: it runs the guest, and answers its accesses to ports and memory. No file is opened, no thread started.
 
@@ -417,6 +460,21 @@ enum EmbeddedPolicies {
       restart_syscall: 1
       exit: 1
       exit_group: 1
+
+      """#,
+      "vhost_net.policy": #"""
+      # The network card whose queues the host's kernel serves: queues of a tap and /dev/vhost-net, which arrive open.
+      @include ./common_device.policy
+
+      # What the guest takes, and which queues it uses; then the rings, which the kernel serves.
+      ioctl: arg1 == TUNSETOFFLOAD || arg1 == TUNSETQUEUE || arg1 == VHOST_SET_OWNER || arg1 == VHOST_GET_FEATURES || \
+          arg1 == VHOST_SET_FEATURES || arg1 == VHOST_SET_MEM_TABLE || arg1 == VHOST_SET_VRING_NUM || arg1 == VHOST_SET_VRING_ADDR || \
+          arg1 == VHOST_SET_VRING_BASE || arg1 == VHOST_GET_VRING_BASE || arg1 == VHOST_SET_VRING_KICK || \
+          arg1 == VHOST_SET_VRING_CALL || arg1 == VHOST_NET_SET_BACKEND
+      # The kernel's device is kept by a second descriptor.
+      fcntl: arg1 == F_DUPFD_CLOEXEC
+      # Stacks of ended threads, and program text that only the start needed.
+      madvise: arg2 == MADV_DONTNEED
 
       """#,
     ]

@@ -64,10 +64,15 @@ public final class VhostDevice: Sendable {
     address.avail_user_addr = VhostDevice.hostAddress(ring.driver)
     address.used_user_addr = VhostDevice.hostAddress(ring.device)
     try unsafe request(clinux_VHOST_SET_VRING_ADDR, "VHOST_SET_VRING_ADDR", &address)
-    var call = vhost_vring_file(index: index, fd: ring.call)
-    try unsafe request(clinux_VHOST_SET_VRING_CALL, "VHOST_SET_VRING_CALL", &call)
+    try setCall(ring.call, index: index)
     var kick = vhost_vring_file(index: index, fd: ring.kick.number)
     try unsafe request(clinux_VHOST_SET_VRING_KICK, "VHOST_SET_VRING_KICK", &kick)
+  }
+
+  /// Has the kernel signal another event from now on when the driver of a ring is to be interrupted; lent while it serves the ring.
+  public func setCall(_ descriptor: Int32, index: UInt32) throws(VhostError) {
+    var call = vhost_vring_file(index: index, fd: descriptor)
+    try unsafe request(clinux_VHOST_SET_VRING_CALL, "VHOST_SET_VRING_CALL", &call)
   }
 
   /// The available entry that the kernel would take next from a ring. Where the kind of device stops by this, it stops.

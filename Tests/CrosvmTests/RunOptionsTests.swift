@@ -56,9 +56,10 @@ struct RunOptionsTests {
 
   @Test func networkCardsKeepTheirOrderAndThoseOfOlderOptionsComeLast() throws {
     let configuration = try configuration(
-      "--host_ip", "10.0.0.1", "--netmask=255.255.255.0", "--mac", "02:00:00:00:00:05", "--tap-fd", "7", "k", "--tap-name", "tap1", "--net",
+      "--host_ip", "10.0.0.1", "--netmask=255.255.255.0", "--mac", "02:00:00:00:00:05", "--tap-fd", "7", "k", "--vhost-net", "--tap-name",
+      "tap1", "--net",
       "tap2,vq-pairs=4,packed-queue,mtu=9000,mac=02:00:00:00:00:06,bandwidth=1M,pps=1000", "--net", "host-ip=10.1.0.1,netmask=255.255.0.0",
-      "--net", "tap-fd=8")
+      "--net", "tap-fd=8,vhost-net")
     let addresses = try ["10.0.0.1", "255.255.255.0", "10.1.0.1", "255.255.0.0"].map { try #require(IPv4Address($0)) }
     var full = NetConfiguration(.tap(name: "tap2"))
     (full.pairCount, full.usesPackedQueue, full.mtu, full.mac) = (4, true, 9000, MACAddress("02:00:00:00:00:06"))
@@ -66,10 +67,13 @@ struct RunOptionsTests {
     full.limits.requests = RateLimits.Rate(perSecond: 1000)
     var last = NetConfiguration(.host(address: addresses[0], netmask: addresses[1]))
     last.mac = MACAddress("02:00:00:00:00:05")
+    last.usesKernel = true
+    var kernel = NetConfiguration(.descriptor(8))
+    kernel.usesKernel = true
     #expect(
       configuration.networkCards == [
         NetConfiguration(.descriptor(7)), NetConfiguration(.tap(name: "tap1")), full,
-        NetConfiguration(.host(address: addresses[2], netmask: addresses[3])), NetConfiguration(.descriptor(8)), last,
+        NetConfiguration(.host(address: addresses[2], netmask: addresses[3])), kernel, last,
       ])
   }
 
@@ -205,6 +209,7 @@ struct RunOptionsTests {
       (["k", "--host-ip", "10.0.0.1"], "--host-ip needs a netmask; give --netmask, too"),
       (["k", "--netmask", "255.0.0.0"], "--netmask means nothing without --host-ip; give that, too, or use --net"),
       (["k", "--mac", "02:00:00:00:00:01"], "--mac means nothing without --host-ip; give that, too, or use --net"),
+      (["k", "--vhost-net"], "--vhost-net means nothing without --host-ip; give that, too, or use --net"),
       (["k", "--cid", "3"], "--cid is not available in this build: it has no vsock device"),
       (["k", "--shared_dir=/:x"], "--shared_dir is not available in this build: it has no shared directories"),
       (["k", "--gdb", "1"], "--gdb is not available in this build: it has no debugger interface"),

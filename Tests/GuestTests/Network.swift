@@ -99,6 +99,11 @@ final class HostProgram {
     for path in streams { unsafe _ = unlink(path) }
   }
 
+  /// The names of the host's processes, and threads of its kernel, that begin so.
+  static func names(startingWith start: String) -> [String] {
+    Child.entries(of: "/proc").map { Child.read("/proc/\($0)/comm") }.filter { $0.hasPrefix(start) }
+  }
+
   /// A server of iperf3 that listens.
   static func iperf(_ environment: TestEnvironment) throws -> HostProgram {
     let server = try HostProgram(["iperf3", "-s", "--forceflush"], environment)

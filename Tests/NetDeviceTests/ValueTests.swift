@@ -58,6 +58,9 @@ import VirtioTesting
     #expect(refused { $0.mac = .broadcast }.contains("02:00"))
     for count in [0, 17, -1] { #expect(refused { $0.pairCount = count }.contains("1 to 16")) }
     for mtu in [0, 67, 65536, -1] { #expect(refused { $0.mtu = mtu }.contains("68 to 65535")) }
+    #expect(refused { ($0.usesKernel, $0.usesPackedQueue) = (true, true) }.contains("not both"))
+    #expect(refused { ($0.usesKernel, $0.limits.bytes) = (true, RateLimits.Rate(perSecond: 1)) }.contains("not both"))
+    #expect(refused { $0.usesKernel = true } == "")
     #expect(refused { ($0.pairCount, $0.mtu, $0.mac) = (16, 65535, MACAddress(rawValue: 2 << 40)) } == "")
   }
 

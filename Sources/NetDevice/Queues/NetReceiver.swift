@@ -22,6 +22,8 @@ struct NetReceiver {
 
   /// The most frames and bytes that are received before others have their turn.
   private static let budget = (frames: 64, bytes: 1 << 20)
+  /// How many failures of the host end a turn.
+  private static let patience = 8
   /// The longest that a frame and its header can be.
   private static let frameLimit = NetRequest.frameLimit + NetHeader.size
 
@@ -65,7 +67,7 @@ struct NetReceiver {
     if queue.isBroken { return .broken }
     queue.disableNotifications()
     filter.refresh()
-    var bytes = 0
+    var (bytes, failures) = (0, 0)
     for _ in 0..<NetReceiver.budget.frames {
       guard try lineUp() else {
         guard try queue.enableNotifications() else { return .noBuffer }
@@ -80,7 +82,11 @@ struct NetReceiver {
         bytes += count
       case .wouldBlock: return .noFrame
       case .gone: return .unused
-      case .refused(let code): shared.losses.note(.host(code))
+      case .refused(let code):
+        shared.losses.note(.host(code))
+        failures += 1
+        // Not for ever: the channel tells when there is something new.
+        if failures == NetReceiver.patience { return .noFrame }
       }
       if bytes >= NetReceiver.budget.bytes { break }
     }

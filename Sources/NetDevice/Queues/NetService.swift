@@ -26,12 +26,8 @@ final class NetService {
   /// When the timer goes off.
   private var turnAt = UInt64.max
 
-  /// - Parameters:
-  ///   - receiveQueue: `nil` where the driver did not enable it.
-  ///   - transmitQueue: As well.
-  init(receiveQueue: VirtQueue?, transmitQueue: VirtQueue?, channel: any FrameChannel, shared: NetShared, command: WorkerCommand)
-    throws(SystemError)
-  {
+  init(_ pair: QueuePair, channel: any FrameChannel, shared: NetShared, command: WorkerCommand) throws(SystemError) {
+    let (receiveQueue, transmitQueue) = (pair.receive, pair.transmit)
     self.command = command
     ready = try ReadySet()
     timer = shared.transmitLimiter == nil && shared.receiveLimiter == nil ? nil : try TimerFD()

@@ -47,7 +47,7 @@ enum Table {
         "Network",
         [
           NetOptions.net.description, NetOptions.tapNameOption.description, NetOptions.tapFd.description, NetOptions.hostIP.description,
-          NetOptions.netmask.description, NetOptions.mac.description,
+          NetOptions.netmask.description, NetOptions.mac.description, NetOptions.vhostNet.description,
         ]),
       OptionGroup("Serial ports", [SerialOption.serial.description]),
       OptionGroup("Control", [RunOptions.socket.description, RunOptions.name.description]),

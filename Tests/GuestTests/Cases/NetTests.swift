@@ -87,31 +87,50 @@ let netTests: [GuestTest] = [
     }
   },
   GuestTest("a network card goes on after 40 turns of suspend and resume under traffic") { environment in
+    try expectSuspensions(environment, card: "")
+  },
+  GuestTest("a network card of vhost-net goes on after 40 turns of suspend and resume under traffic") { environment in
+    try expectSuspensions(environment, card: ",vhost-net")
+  },
+  GuestTest("a network card of vhost-net: the kernel serves the queues, and its driver is loaded again") { environment in
     let tap = try HostTap(environment)
-    var server: HostProgram? = try .iperf(environment)
+    let server = try HostProgram.iperf(environment)
     let script =
       HostTap.setUp + """
-        ping -q -f -s 1400 10.77.0.1 >/dev/null & iperf3 -c 10.77.0.1 -t 600 >/dev/null 2>&1 & transfer=$!
-        until [ $(cat /sys/class/net/eth0/statistics/tx_packets) -gt 1000 ]; do sleep 0.1; done
-        echo READY; wait $transfer; kill %1
-        for i in 1 2 3 4 5; do iperf3 -c 10.77.0.1 -t 2 -R >/dev/null 2>&1 && echo last=good && break; sleep 2; done
-        ping -c 5 -i 0.1 -q 10.77.0.1 | grep -o '[0-9] received'
+        \(pings)
+        \(transfers)
+        for round in 1 2 3 4 5; do
+          rmmod virtio_net; modprobe virtio_net; up
+          ping -c 3 -i 0.1 -W 5 -q 10.77.0.1 | grep -q ' [123] received' && echo good=$round
+        done
+        echo mac=$(cat /sys/class/net/eth0/address)
         """
-    let guest = try SteeredGuest(netGuest(environment, "tap-name=\(tap.name)", script), environment)
-    try expect(guest.running.waitForOutput("READY", seconds: 200), "a guest with traffic")
-    var refusals: [String] = []
-    for _ in 0..<40 {
-      if let refusal = try guest.ask("suspend") { refusals.append(refusal) }
-      if let refusal = try guest.ask("resume") { refusals.append(refusal) }
-    }
-    // The first transfer ends with its server.
-    server = nil
-    server = try .iperf(environment)
-    let run = guest.running.end(nil, seconds: 400)
+    let running = try netGuest(environment, "tap-name=\(tap.name),vhost-net,mac=02:00:00:00:77:03", script).start(environment)
+    let isServed = running.waitForOutput("ping6=5", seconds: 200) && !HostProgram.names(startingWith: "vhost-").isEmpty
+    let run = running.end(nil, seconds: 300)
+    try expect(isServed, "a thread of the kernel's", in: run)
+    try expectTraffic(run, server)
+    try expect((1...5).allSatisfy { run.output.contains("good=\($0)") }, "answers after each turn", in: run)
+    try expect(run.value("mac") == "02:00:00:00:77:03", "the card's address", in: run)
+  },
+  GuestTest("a network card of vhost-net with four pairs of queues, of which the guest uses some, and one without MSI") { environment in
+    let tap = try HostTap(environment, mode: ["multi_queue"])
+    let server = try HostProgram.iperf(environment)
+    let script =
+      HostTap.setUp + """
+        \(pings)
+        for n in 4 1 3; do ethtool -L eth0 combined $n && iperf3 -c 10.77.0.1 -P 4 -t 2 >/tmp/o 2>&1 && iperf3 -c 10.77.0.1 -P 4 -t 2 -R >/tmp/o 2>&1 && echo pairs=$n; done
+        """
+    var guest = netGuest(environment, "tap-name=\(tap.name),vq-pairs=4,vhost-net", script)
+    guest.options += ["-c", "4"]
+    let run = try guest.run(environment)
     try withExtendedLifetime(server) {
-      try expect(refusals.isEmpty, "40 turns, not \(refusals)", in: run)
-      try expect(run.value("last") == "good" && run.output.contains("5 received"), "traffic in the end", in: run)
+      try expectPings(run)
+      try expect([4, 1, 3].allSatisfy { run.output.contains("pairs=\($0)") }, "traffic by as many pairs as are used", in: run)
     }
+    guest = netGuest(environment, "tap-name=\(tap.name),vhost-net", HostTap.setUp + pings)
+    guest.parameters = ["pci=nomsi"]
+    try expectPings(try guest.run(environment))
   },
   GuestTest("10,000 short connections by a network card, one after the other") { environment in
     let tap = try HostTap(environment)
@@ -210,4 +229,35 @@ private func expectTraffic(_ run: GuestRun, _ server: HostProgram) throws {
     }
   }
   withExtendedLifetime(server) {}
+}
+
+/// Suspends and resumes a guest with traffic, and expects traffic in the end.
+///
+/// - Parameter card: Further settings of its network card.
+private func expectSuspensions(_ environment: TestEnvironment, card: String) throws {
+  let tap = try HostTap(environment)
+  var server: HostProgram? = try .iperf(environment)
+  let script =
+    HostTap.setUp + """
+      ping -q -f -s 1400 10.77.0.1 >/dev/null & iperf3 -c 10.77.0.1 -t 600 >/dev/null 2>&1 & transfer=$!
+      until [ $(cat /sys/class/net/eth0/statistics/tx_packets) -gt 1000 ]; do sleep 0.1; done
+      echo READY; wait $transfer; kill %1
+      for i in 1 2 3 4 5; do iperf3 -c 10.77.0.1 -t 2 -R >/dev/null 2>&1 && echo last=good && break; sleep 2; done
+      ping -c 5 -i 0.1 -q 10.77.0.1 | grep -o '[0-9] received'
+      """
+  let guest = try SteeredGuest(netGuest(environment, "tap-name=\(tap.name)" + card, script), environment)
+  try expect(guest.running.waitForOutput("READY", seconds: 200), "a guest with traffic")
+  var refusals: [String] = []
+  for _ in 0..<40 {
+    if let refusal = try guest.ask("suspend") { refusals.append(refusal) }
+    if let refusal = try guest.ask("resume") { refusals.append(refusal) }
+  }
+  // The first transfer ends with its server.
+  server = nil
+  server = try .iperf(environment)
+  let run = guest.running.end(nil, seconds: 400)
+  try withExtendedLifetime(server) {
+    try expect(refusals.isEmpty, "40 turns, not \(refusals)", in: run)
+    try expect(run.value("last") == "good" && run.output.contains("5 received"), "traffic in the end", in: run)
+  }
 }

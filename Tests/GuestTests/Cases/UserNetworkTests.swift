@@ -34,7 +34,8 @@ let userNetworkTests: [GuestTest] = [
       timeout 100 iperf3 -s -1 >/tmp/o 2>&1 && grep -q receiver /tmp/o && echo forwarded=yes || tail -n 3 /tmp/o
       """
     var guest = Guest(
-      options: ["-r", environment.file("root.squashfs"), "--net", "user,forward=tcp:5988:5201,mac=02:00:00:00:88:01"], script: script)
+      options: ["-r", environment.file("root.squashfs"), "--net", "user,forward=tcp:5988:5201,mac=02:00:00:00:88:01,bandwidth=8M"],
+      script: script)
     guest.launcher = ["setpriv", "--reuid", "\(user)", "--regid", "\(user)", "--clear-groups"]
     let run = try guest.run(environment)
     try expect(run.value("lease") == "\(Uplink.host),\(Uplink.gateway)", "the host's address, by DHCP", in: run)

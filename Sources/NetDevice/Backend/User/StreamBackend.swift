@@ -2,6 +2,8 @@ public import Platform
 
 /// A network behind a stream socket: plain frames, one pair of queues.
 public final class StreamBackend: NetBackend {
+  /// Not as for taps, for it has another policy.
+  public var threadName: String { "user_net" }
   /// None: frames go as they are.
   public var offloads: NetOffloads { [] }
   /// The socket.
