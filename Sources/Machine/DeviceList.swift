@@ -19,7 +19,7 @@ enum DeviceList {
   /// The kinds of devices, to be built from what came from another process.
   private static let kinds: [any DeviceBlueprint.Type] = [
     BlockBlueprint.self, PmemBlueprint.self, EntropyBlueprint.self, ConsoleBlueprint.self, BalloonBlueprint.self,
-    NetBlueprint.self, KernelNetBlueprint.self, VsockBlueprint.self, KernelVsockBlueprint.self,
+    NetBlueprint.self, KernelNetBlueprint.self, UserNetBlueprint.self, VsockBlueprint.self, KernelVsockBlueprint.self,
   ]
 
   /// What a configuration asks for, opened, in the order of PCI slots.
@@ -38,9 +38,9 @@ enum DeviceList {
     devices += ports.consoles
     if configuration.hasBalloon { devices.append(PlannedDevice(name: balloonName, blueprint: BalloonBlueprint())) }
     for (index, card) in configuration.networkCards.enumerated() {
-      let (kind, blueprint): (String, any DeviceBlueprint) =
-        card.usesKernel ? ("vhost_net", try KernelNetBlueprint(card)) : ("net", try NetBlueprint(card))
-      devices.append(PlannedDevice(name: "\(kind)\(index)", blueprint: blueprint, offersPackedRing: card.usesPackedQueue))
+      let blueprint = try blueprint(card)
+      let name = "\(type(of: blueprint).kind)\(index)"
+      devices.append(PlannedDevice(name: name, blueprint: blueprint, offersPackedRing: card.usesPackedQueue))
     }
     if let vsock = configuration.vsock {
       let blueprint = try blueprint(vsock, sockets)
@@ -54,6 +54,11 @@ enum DeviceList {
     case .kernel(let path): try KernelVsockBlueprint(context: vsock.context, path: path)
     case .socket(let path): try VsockBlueprint(context: vsock.context, sockets: sockets ?? VsockSockets(path: path))
     }
+  }
+
+  private static func blueprint(_ card: NetConfiguration) throws -> any DeviceBlueprint {
+    if case .user = card.attachment { return try UserNetBlueprint(card) }
+    return card.usesKernel ? try KernelNetBlueprint(card) : try NetBlueprint(card)
   }
 
   /// The memory balloon's name.

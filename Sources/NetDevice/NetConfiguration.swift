@@ -10,6 +10,8 @@ public struct NetConfiguration: Sendable, Equatable {
     case descriptor(Int32)
     /// A tap of the machine's own, on which the host has this address.
     case host(address: IPv4Address, netmask: IPv4Address)
+    /// What the user's own programs reach, by passt, without privileges; with ports of the host that lead to the guest.
+    case user(forwards: [PortForward])
   }
 
   /// Where frames go to and come from.
@@ -72,6 +74,14 @@ public struct NetConfiguration: Sendable, Equatable {
     case .host(let address, let netmask):
       guard netmask.isNetmask else { throw .netmask(netmask) }
       guard address.rawValue != 0, address.rawValue != .max else { throw .address(address) }
+    case .user(let forwards):
+      guard pairCount == 1 else { throw .userPairs(pairCount) }
+      guard !usesKernel else { throw .kernelWithUser }
+      for (index, forward) in forwards.enumerated() {
+        guard !forwards[..<index].contains(where: { $0.transport == forward.transport && $0.hostPort == forward.hostPort }) else {
+          throw .forwardedTwice(forward.hostPort)
+        }
+      }
     }
     if let mac {
       guard mac.isUsable else { throw .mac(mac) }
@@ -109,8 +119,14 @@ public enum NetConfigurationError: Error, Equatable, Sendable, CustomStringConve
   case pairCount(Int)
   /// The largest packet is too small or too large.
   case mtu(Int)
+  /// The user's own network has one pair of queues.
+  case userPairs(Int)
+  /// A port of the host is forwarded to two places.
+  case forwardedTwice(UInt16)
   /// The kernel knows no packed rings.
   case kernelWithPackedQueue
+  /// The kernel serves taps only.
+  case kernelWithUser
   /// The kernel keeps to no limits.
   case kernelWithLimits
 
@@ -126,8 +142,11 @@ public enum NetConfigurationError: Error, Equatable, Sendable, CustomStringConve
     case .pairCount(let count): "\(count) pairs of queues are not possible; give 1 to \(NetConfiguration.pairCounts.upperBound)"
     case .kernelWithPackedQueue: "the kernel's vhost-net has no packed rings; give vhost-net or packed-queue, not both"
     case .kernelWithLimits: "the kernel's vhost-net keeps to no limits; give vhost-net, or bandwidth and pps, not both"
+    case .kernelWithUser: "the kernel's vhost-net serves taps only; give vhost-net or user, not both"
     case .mtu(let mtu):
       "an MTU of \(mtu) is not possible; give \(NetConfiguration.mtus.lowerBound) to \(NetConfiguration.mtus.upperBound)"
+    case .userPairs(let count): "the network \"user\" has one pair of queues, not \(count); leave vq-pairs out"
+    case .forwardedTwice(let port): "the host's port \(port) is forwarded twice; give another one"
     }
   }
 }

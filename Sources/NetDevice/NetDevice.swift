@@ -62,7 +62,7 @@ public final class NetDevice: VirtioDevice {
     self.mtu = mtu
     losses = FrameLosses(logger: logger)
     self.limits = (RateLimiter(limits), RateLimiter(limits))
-    servers = kernel?.servers ?? backend.channels.enumerated().map { NetWorker(name: "net-\($0)", channel: $1) }
+    servers = kernel?.servers ?? backend.channels.enumerated().map { NetWorker(name: "\(backend.threadName)-\($0)", channel: $1) }
     control = NetControl(mac: mac, pairLimit: UInt16(clamping: pairs))
     queueSizes =
       [UInt16](repeating: NetConfiguration.queueSize, count: 2 * pairs) + [NetConfiguration.controlQueueSize]
@@ -122,7 +122,7 @@ public final class NetDevice: VirtioDevice {
       return nil
     }
     return try QueueWorker(
-      name: "net-control",
+      name: "\(backend.threadName)-control",
       services: [
         QueueWorker.Service(queue, budget: 16) { [weak self] chain, _ in
           var writer = ChainWriter(chain)

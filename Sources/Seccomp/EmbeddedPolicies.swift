@@ -189,6 +189,20 @@ enum EmbeddedPolicies {
       madvise: arg2 == MADV_DONTNEED
 
       """#,
+      "user_net.policy": #"""
+      # The network card in the user's own network: a socket to passt, which arrives open.
+      @include ./common_device.policy
+
+      # Frames, over the socket.
+      readv: 1
+      writev: 1
+      # The limits of pps and bandwidth wait for their time.
+      timerfd_create: 1
+      timerfd_settime: 1
+      # Stacks of ended threads, and program text that only the start needed.
+      madvise: arg2 == MADV_DONTNEED
+
+      """#,
       "vcpu.policy": #"""
       # A virtual processor's thread: it runs the guest, and answers its accesses to ports and memory. No file is opened, no thread started.
 
@@ -456,6 +470,20 @@ enum EmbeddedPolicies {
 
       getrandom: 1
       # A driver that asks for more than its share waits for the next period.
+      timerfd_create: 1
+      timerfd_settime: 1
+      # Stacks of ended threads, and program text that only the start needed.
+      madvise: arg2 == MADV_DONTNEED
+
+      """#,
+      "user_net.policy": #"""
+      # The network card in the user's own network: a socket to passt, which arrives open.
+      @include ./common_device.policy
+
+      # Frames, over the socket.
+      readv: 1
+      writev: 1
+      # The limits of pps and bandwidth wait for their time.
       timerfd_create: 1
       timerfd_settime: 1
       # Stacks of ended threads, and program text that only the start needed.

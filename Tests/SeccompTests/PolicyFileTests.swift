@@ -6,8 +6,8 @@ import Testing
 
 @Suite struct PolicyFileTests {
   static let names = [
-    "balloon", "block", "common", "common_device", "connector", "console", "main", "net", "pmem", "rng", "vcpu", "vhost_net", "vhost_vsock",
-    "vsock",
+    "balloon", "block", "common", "common_device", "connector", "console", "main", "net", "pmem", "rng", "user_net", "vcpu", "vhost_net",
+    "vhost_vsock", "vsock",
   ]
 
   /// The directory of an architecture's policies in the sources.

@@ -10,7 +10,7 @@ extension VMConfiguration {
         switch card.attachment {
         case .tap(let name): "tap \(name)"
         case .descriptor(let number): "descriptor \(number)"
-        case .host: nil
+        case .host, .user: nil
         }
       if let tap {
         guard taps.insert(tap).inserted else { throw .tapUsedTwice(tap) }

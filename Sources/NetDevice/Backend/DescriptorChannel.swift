@@ -21,10 +21,17 @@ public final class DescriptorChannel: FrameChannel {
   public func receive(_ buffers: FrameBuffers) -> FrameOutcome { unsafe call(buffers) { unsafe readv($0, $1, $2) } }
 
   private func call(_ buffers: FrameBuffers, _ body: (Int32, UnsafeMutablePointer<iovec>, Int32) -> Int) -> FrameOutcome {
+    unsafe buffers.withVectors { list, count in FrameOutcome.of { unsafe body(descriptor, list, count) } }
+  }
+}
+
+extension FrameOutcome {
+  /// Makes a system call that sends or receives, again where a signal came in between.
+  static func of(_ call: () -> Int) -> FrameOutcome {
     while true {
-      let count = unsafe buffers.withVectors { unsafe body(descriptor, $0, $1) }
+      let count = call()
       if count > 0 { return .done(count) }
-      // The end of a stream of messages.
+      // The end of a stream.
       if count == 0 { return .gone }
       switch errno {
       case EINTR: continue

@@ -4,6 +4,9 @@ public import Platform
 ///
 /// Everything is open already; no call opens anything.
 public protocol NetBackend: AnyObject, Sendable {
+  /// What the names of threads that serve the network begin with; at most 8 bytes.
+  var threadName: String { get }
+
   /// What the network takes from the guest beyond plain frames, and can be told to give it.
   var offloads: NetOffloads { get }
 
@@ -15,6 +18,11 @@ public protocol NetBackend: AnyObject, Sendable {
 
   /// Lets frames come by the first `count` channels only, from 1; at first by all. `receive` of the others answers `gone` meanwhile.
   func use(channels count: Int) throws(SystemError)
+}
+
+extension NetBackend {
+  /// As the device is called.
+  public var threadName: String { "net" }
 }
 
 /// One way into a network, used by one thread at a time.

@@ -24,6 +24,8 @@ public struct Tap: Sendable {
     case .host(let address, let netmask):
       (name, queues) = try openQueues(newName, count)
       try TapAddress.set(on: name, address, netmask: netmask, mtu: configuration.mtu)
+    // The user's own network is none of taps.
+    case .user: throw .system(SystemError("open a tap", code: EINVAL))
     }
     let offloads = try prepare(queues, name)
     return Tap(queues: queues, offloads: offloads, mtu: TapAddress.mtu(of: name))

@@ -4,6 +4,18 @@ import Platform
 
 /// The options that give the guest a network card.
 enum NetOptions {
+  /// Networks that need no other key.
+  private enum Mode: String, CaseIterable {
+    case user
+  }
+
+  private static let mode = Field(
+    "mode", ValueType<Mode>.choice("MODE"),
+    "With user, the network that this user's own programs reach, addresses by DHCP and a name server included; needs passt, and no privileges."
+  )
+  private static let forwards = Field(
+    "forward", ValueType<[PortForward]>.list(of: .forward),
+    "Of mode user: a port of the host that leads to one of the guest, like tcp:8080:80; several in brackets.")
   private static let tapName = Field("tap-name", ValueType<String>.tapName, "A tap that exists, by its name.")
   private static let tapDescriptor = Field(
     "tap-fd", ValueType<Int>.integer(descriptors, "FD"),
@@ -33,13 +45,14 @@ enum NetOptions {
 
   private static let fields = FieldTable(
     [
-      tapName.description, tapDescriptor.description, hostAddress.description, mask.description, address.description, pairs.description,
-      packedQueue.description, vhost.description, mtu.description, bandwidth.description, frameRate.description,
+      mode.description, forwards.description, tapName.description, tapDescriptor.description, hostAddress.description, mask.description,
+      address.description, pairs.description, packedQueue.description, vhost.description, mtu.description, bandwidth.description,
+      frameRate.description,
     ], unavailable: unavailable)
 
   static let net = Option(
     "net", .fields(fields) { fields throws(ValueError) in try card(fields) }, isRepeatable: true,
-    "Add a network card. Give one of tap-name, tap-fd and host-ip.")
+    "Add a network card. Give user, tap-name, tap-fd or host-ip.")
 
   static let tapFd = Option(
     "tap-fd", ValueType<Int>.integer(descriptors, "FD").map { NetConfiguration(.descriptor(Int32(clamping: $0))) }, isRepeatable: true,
@@ -82,10 +95,16 @@ enum NetOptions {
     } else if netmask != nil {
       throw ValueError("a netmask means nothing without host-ip", at: fields.position(of: mask), remedy: "give host-ip, too")
     }
+    let ports = try fields.value(forwards)
+    if try fields.value(mode) == .user {
+      attachments.append(.user(forwards: ports ?? []))
+    } else if ports != nil {
+      throw ValueError("forward means nothing without user", at: fields.position(of: forwards), remedy: "begin with user")
+    }
     guard attachments.count == 1, let attachment = attachments.first else {
       throw ValueError(
         attachments.isEmpty ? "the card has no network" : "the card has several networks", at: 0,
-        remedy: "give one of tap-name, tap-fd and host-ip")
+        remedy: "give one of user, tap-name, tap-fd and host-ip")
     }
     return attachment
   }
@@ -159,6 +178,20 @@ extension ValueType where Value == MACAddress {
         throw ValueError("\(quoted(text)) is not possible", at: node.position, remedy: "give \(expected)")
       }
       return address
+    }
+  }
+}
+
+extension ValueType where Value == PortForward {
+  /// A port of the host that leads to one of the guest.
+  fileprivate static var forward: ValueType {
+    let expected = "a forwarded port in the form tcp:HOST:GUEST or udp:HOST:GUEST, like tcp:8080:80 or tcp:127.0.0.1:8080:80"
+    return ValueType(ValueShape("PORTS", expected: expected)) { node throws(ValueError) in
+      let text = try node.text(expected: expected)
+      guard let forward = PortForward(text) else {
+        throw ValueError("\(quoted(text)) is not possible", at: node.position, remedy: "give \(expected)")
+      }
+      return forward
     }
   }
 }
