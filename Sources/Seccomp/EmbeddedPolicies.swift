@@ -193,9 +193,8 @@ enum EmbeddedPolicies {
       # The network card in the user's own network: a socket to passt, which arrives open.
       @include ./common_device.policy
 
-      # Frames, over the socket.
+      # Frames, over the socket; they are sent by sendmsg, which all devices may call.
       readv: 1
-      writev: 1
       # The limits of pps and bandwidth wait for their time.
       timerfd_create: 1
       timerfd_settime: 1
@@ -480,9 +479,8 @@ enum EmbeddedPolicies {
       # The network card in the user's own network: a socket to passt, which arrives open.
       @include ./common_device.policy
 
-      # Frames, over the socket.
+      # Frames, over the socket; they are sent by sendmsg, which all devices may call.
       readv: 1
-      writev: 1
       # The limits of pps and bandwidth wait for their time.
       timerfd_create: 1
       timerfd_settime: 1

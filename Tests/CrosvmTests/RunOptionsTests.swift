@@ -206,8 +206,8 @@ struct RunOptionsTests {
         ["k", "--serial", "hardware=virtio-console,earlycon"],
         "earlycon needs a 16550, at character 25; give hardware=serial or drop earlycon"
       ),
-      (["k", "--net", "vq-pairs=2"], "--net: the card has no network; give one of tap-name, tap-fd and host-ip"),
-      (["k", "--net", "tap0,tap-fd=3"], "--net: the card has several networks; give one of tap-name, tap-fd and host-ip"),
+      (["k", "--net", "vq-pairs=2"], "--net: the card has no network; give one of user, tap-name, tap-fd and host-ip"),
+      (["k", "--net", "tap0,tap-fd=3"], "--net: the card has several networks; give one of user, tap-name, tap-fd and host-ip"),
       (
         ["k", "--net", "host-ip=1.2.3.4"], "--net \"host-ip=1.2.3.4\": host-ip needs a netmask, at character 9; give netmask=255.255.255.0"
       ),
@@ -225,7 +225,6 @@ struct RunOptionsTests {
       (["k", "--netmask", "255.0.0.0"], "--netmask means nothing without --host-ip; give that, too, or use --net"),
       (["k", "--mac", "02:00:00:00:00:01"], "--mac means nothing without --host-ip; give that, too, or use --net"),
       (["k", "--vhost-net"], "--vhost-net means nothing without --host-ip; give that, too, or use --net"),
-      (["k", "--cid", "3"], "--cid is not available in this build: it has no vsock device"),
       (["k", "--shared_dir=/:x"], "--shared_dir is not available in this build: it has no shared directories"),
       (["k", "--gdb", "1"], "--gdb is not available in this build: it has no debugger interface"),
       (["k", "l"], "\"l\" is one argument too many; the last is KERNEL, and options begin with --"),

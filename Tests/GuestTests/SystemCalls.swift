@@ -57,11 +57,16 @@ enum SystemCalls {
     return calls.sorted { $0.key < $1.key }.map { "calls \($0.key) " + $0.value.sorted().joined(separator: " ") }
   }
 
+  /// The policies of processes beside the VMM.
+  private static let devices = [
+    "block", "pmem", "net", "vhost_net", "user_net", "rng", "console", "balloon", "vsock", "vhost_vsock", "connector",
+  ]
+
   /// The policies that a thread of this name obeys.
   private static func policies(of thread: String) -> [String] {
     if thread.hasPrefix("vcpu") { return ["main", "vcpu"] }
     if thread == "crosvm" || thread == "serial output" || thread == "stdin" { return ["main"] }
-    return ["block", "pmem", "net", "vhost_net", "user_net", "rng", "console", "balloon", "vsock", "vhost_vsock", "connector"].filter {
+    return devices.filter {
       thread.hasPrefix($0) || thread.hasPrefix("virtio_\($0)")
     }
   }
@@ -89,7 +94,7 @@ enum SystemCalls {
       seen[words[1], default: []].formUnion(words[2...])
     }
     var complaints: [String] = []
-    for policy in ["main", "vcpu", "block", "pmem", "net", "vhost_net", "user_net", "rng", "console", "balloon"] {
+    for policy in ["main", "vcpu"] + devices {
       let unused = try SeccompPolicy.load(policy, directory: nil).allowedCalls.filter {
         exempt[$0] == nil && exempt["\(policy) \($0)"] == nil && !(seen[policy] ?? []).contains($0)
       }

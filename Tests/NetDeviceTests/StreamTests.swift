@@ -7,7 +7,7 @@ import Virtio
 import VirtioTesting
 
 /// The other end of a stream of frames.
-private final class StreamPeer {
+private final class StreamPeer: Sendable {
   let backend: StreamBackend
   private let socket: OwnedDescriptor
 
@@ -25,7 +25,7 @@ private final class StreamPeer {
     var left = bytes[...]
     while !left.isEmpty {
       let count = unsafe left.withUnsafeBytes { unsafe Glibc.write(socket.number, $0.baseAddress, $0.count) }
-      if count > 0 { left = left.dropFirst(count) } else { waitFor(POLLOUT) }
+      if count > 0 { left = left.dropFirst(count) } else if !waitFor(POLLOUT) { break }
     }
   }
 
@@ -36,14 +36,15 @@ private final class StreamPeer {
       var piece = [UInt8](repeating: 0, count: count - bytes.count)
       let got = unsafe Glibc.read(socket.number, &piece, piece.count)
       if got == 0 { break }
-      if got > 0 { bytes += piece.prefix(got) } else { waitFor(POLLIN) }
+      if got > 0 { bytes += piece.prefix(got) } else if !waitFor(POLLIN) { break }
     }
     return bytes
   }
 
-  private func waitFor(_ event: Int32) {
+  /// Whether something happens before long; nothing waits for ever.
+  private func waitFor(_ event: Int32) -> Bool {
     var watched = pollfd(fd: socket.number, events: Int16(event), revents: 0)
-    _ = unsafe poll(&watched, 1, 10_000)
+    return unsafe poll(&watched, 1, 60_000) > 0
   }
 
   /// Makes what is under way little.

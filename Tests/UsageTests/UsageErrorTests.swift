@@ -22,7 +22,7 @@ struct UsageErrorTests {
     Mistake("run", "kernel", "--mem", says: "--mem has no value; give --mem SIZE"),
     Mistake("run", "--mem", "--cpus", "2", "kernel", says: "--mem has no value, as \"--cpus\" is an option"),
     Mistake("run", "kernel", "more", says: "\"more\" is one argument too many"),
-    Mistake("run", "--net", "tap-name=t", "kernel", says: "--net is not available in this build"),
+    Mistake("run", "--shared-dir", "d", "kernel", says: "--shared-dir is not available in this build"),
     Mistake("--log-level", "loud", "run", "kernel", says: "\"loud\" is not a level; give off"),
     Mistake("--syslog-tag", "a b", "run", "kernel", says: "\"a b\" is not a word; give"),
   ])

@@ -6,7 +6,7 @@ import Testing
   private let workplace: Workplace
 
   init() throws {
-    workplace = try Workplace()
+    workplace = Workplace()
     workplace.write("resets", Firmware.resets)
   }
 
@@ -15,8 +15,7 @@ import Testing
       status: 1, in: workplace, launcher: ["env", "PATH=/nowhere"])
   }
 
-  @Test func whatPasstSaysOfAPortIsPassedOn() throws {
-    // Two of one number cannot be had, whatever else listens.
+  @Test func aPortInUseIsNamedAndWhatPasstSaysIsPassedOn() throws {
     let taken = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
     defer { close(taken) }
     var address = sockaddr_in()
@@ -30,8 +29,12 @@ import Testing
     try #require(code == 0)
     let port = UInt16(bigEndian: address.sin_port)
     let ending = try Crosvm.run(["run", "--net", "user,forward=tcp:\(port):80", "--bios", "resets"], in: workplace)
-    #expect(ending.status == 1 && ending.errors.contains("passt does not start: "), "\(ending)")
+    #expect(ending.status == 1 && ending.errors.contains("port \(port) of the host cannot be listened at"), "\(ending)")
     #expect(!ending.leavesProcesses)
+    workplace.write("passt", Array("#!/bin/sh\necho Failed to send 3 bytes to syslog >&2; echo No interface, sorry >&2; exit 1\n".utf8))
+    #expect(unsafe chmod(workplace.path + "/passt", 0o755) == 0)
+    try Mistake("run", "--net", "user", "--bios", "resets", says: "passt does not start: No interface, sorry").expect(
+      status: 1, in: workplace, launcher: ["env", "PATH=\(workplace.path)"])
   }
 
   @Test func aMachineInItStartsAndLeavesNothing() throws {

@@ -72,6 +72,7 @@ public final class ImageCopy: Sendable {
     }
     for worker in workers { worker.join() }
     if let failure = state.withLock({ $0.failure }) { throw failure }
+    report(Progress(done: source.size, total: source.size))
   }
 
   private func startWorker(_ index: Int) throws(SystemError) -> PThread {

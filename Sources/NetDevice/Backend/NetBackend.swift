@@ -33,10 +33,18 @@ public protocol FrameChannel: AnyObject, Sendable {
   /// Sends a frame: the bytes of the buffers, of which the first `NetHeader.size` are the header. Never waits.
   func send(_ frame: FrameBuffers) -> FrameOutcome
 
+  /// Goes on with a frame that was sent in part, after the descriptor has become writable. Never waits.
+  func sendRest()
+
   /// Fills the buffers from their start with a header and the next frame; what does not fit is lost. Never waits.
   ///
   /// The header's count of buffers is left as it was.
   func receive(_ buffers: FrameBuffers) -> FrameOutcome
+}
+
+extension FrameChannel {
+  /// Most channels take frames as a whole.
+  public func sendRest() {}
 }
 
 /// What became of a frame.

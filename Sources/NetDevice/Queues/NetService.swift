@@ -14,6 +14,7 @@ final class NetService {
 
   private var transmitter: NetTransmitter?
   private var receiver: NetReceiver?
+  private let channel: any FrameChannel
   private let command: WorkerCommand
   private let ready: ReadySet
   /// Wakes the thread when the limits allow more; there where there are limits.
@@ -28,6 +29,7 @@ final class NetService {
 
   init(_ pair: QueuePair, channel: any FrameChannel, shared: NetShared, command: WorkerCommand) throws(SystemError) {
     let (receiveQueue, transmitQueue) = (pair.receive, pair.transmit)
+    self.channel = channel
     self.command = command
     ready = try ReadySet()
     timer = shared.transmitLimiter == nil && shared.receiveLimiter == nil ? nil : try TimerFD()
@@ -57,6 +59,7 @@ final class NetService {
 
   private func note(_ keys: ReadySet.Keys) {
     if keys.contains(NetService.turn) { turnAt = .max }
+    if keys.contains(NetService.network) { channel.sendRest() }
     let isForBoth = !keys.isDisjoint(with: [NetService.turn, NetService.order])
     if isForBoth || keys.contains(NetService.transmitBell) || lacksRoom && keys.contains(NetService.network) { maySend = true }
     if isForBoth || !keys.isDisjoint(with: [NetService.receiveBell, NetService.network]) { mayReceive = true }

@@ -4,19 +4,15 @@ import Platform
 
 /// The options that give the guest a network card.
 enum NetOptions {
-  /// Networks that need no other key.
-  private enum Mode: String, CaseIterable {
-    case user
-  }
+  /// What stands in the place of a tap's name for the network of the user's own programs.
+  private static let user = "user"
 
-  private static let mode = Field(
-    "mode", ValueType<Mode>.choice("MODE"),
-    "With user, the network that this user's own programs reach, addresses by DHCP and a name server included; needs passt, and no privileges."
-  )
   private static let forwards = Field(
     "forward", ValueType<[PortForward]>.list(of: .forward),
-    "Of mode user: a port of the host that leads to one of the guest, like tcp:8080:80; several in brackets.")
-  private static let tapName = Field("tap-name", ValueType<String>.tapName, "A tap that exists, by its name.")
+    "Of user: a port of the host that leads to one of the guest, like tcp:8080:80; several in brackets.")
+  private static let tapName = Field(
+    "tap-name", ValueType<String>.tapName,
+    "A tap that exists, by its name; or user, for the network that this user's own programs reach: it needs passt, and no privileges.")
   private static let tapDescriptor = Field(
     "tap-fd", ValueType<Int>.integer(descriptors, "FD"),
     "A tap that is open already: a descriptor of this process, opened with IFF_VNET_HDR.")
@@ -45,7 +41,7 @@ enum NetOptions {
 
   private static let fields = FieldTable(
     [
-      mode.description, forwards.description, tapName.description, tapDescriptor.description, hostAddress.description, mask.description,
+      tapName.description, forwards.description, tapDescriptor.description, hostAddress.description, mask.description,
       address.description, pairs.description, packedQueue.description, vhost.description, mtu.description, bandwidth.description,
       frameRate.description,
     ], unavailable: unavailable)
@@ -84,7 +80,15 @@ enum NetOptions {
 
   private static func attachment(_ fields: Fields) throws(ValueError) -> NetConfiguration.Attachment {
     var attachments: [NetConfiguration.Attachment] = []
-    if let name = try fields.value(tapName) { attachments.append(.tap(name: name)) }
+    let (name, ports) = (try fields.value(tapName), try fields.value(forwards))
+    if name == user {
+      attachments.append(.user(forwards: ports ?? []))
+    } else if let name {
+      attachments.append(.tap(name: name))
+    }
+    if ports != nil, name != user {
+      throw ValueError("forward means nothing without user", at: fields.position(of: forwards), remedy: "begin with user")
+    }
     if let number = try fields.value(tapDescriptor) { attachments.append(.descriptor(Int32(clamping: number))) }
     let netmask = try fields.value(mask)
     if let address = try fields.value(hostAddress) {
@@ -94,12 +98,6 @@ enum NetOptions {
       attachments.append(.host(address: address, netmask: netmask))
     } else if netmask != nil {
       throw ValueError("a netmask means nothing without host-ip", at: fields.position(of: mask), remedy: "give host-ip, too")
-    }
-    let ports = try fields.value(forwards)
-    if try fields.value(mode) == .user {
-      attachments.append(.user(forwards: ports ?? []))
-    } else if ports != nil {
-      throw ValueError("forward means nothing without user", at: fields.position(of: forwards), remedy: "begin with user")
     }
     guard attachments.count == 1, let attachment = attachments.first else {
       throw ValueError(

@@ -18,17 +18,40 @@ enum Passt {
   /// - Parameter mtu: The largest packet that the guest is told to send; its own choice where it is nil.
   /// - Returns: A socket to it that does not block.
   static func start(forwards: [PortForward], mtu: Int?) throws(PasstError) -> DescriptorBox {
+    for forward in forwards { try check(forward) }
     do {
       let (ours, theirs) = try pair()
       let words = try memory()
       let process = try spawn(arguments(forwards, mtu), socket: theirs.number, errors: words.number)
       // Only its own end is left, so that a passt that is gone is noticed.
-      _ = consume theirs
+      _ = theirs.take()
       guard try waitUntilReady(process) else { throw PasstError.refused(reason(words.number)) }
-      return DescriptorBox(ours)
+      return ours
     } catch let error as PasstError { throw error } catch let error as SystemError {
       throw error.code == ENOENT ? .missing : .system(error)
     } catch { throw .refused("\(error)") }
+  }
+
+  /// Sees that the host's port is free: passt says nothing where it is not.
+  private static func check(_ forward: PortForward) throws(PasstError) {
+    let type = forward.transport == .tcp ? SOCK_STREAM : SOCK_DGRAM
+    let socket = OwnedDescriptor(owning: Glibc.socket(AF_INET, Int32(type.rawValue | SOCK_CLOEXEC.rawValue), 0))
+    var isOn: Int32 = 1
+    // Connections that ended a moment ago do not count, as they do not for passt.
+    if forward.transport == .tcp {
+      unsafe _ = setsockopt(socket.number, SOL_SOCKET, SO_REUSEADDR, &isOn, socklen_t(MemoryLayout<Int32>.size))
+    }
+    var address = sockaddr_in()
+    address.sin_family = sa_family_t(AF_INET)
+    address.sin_port = forward.hostPort.bigEndian
+    address.sin_addr.s_addr = (forward.address?.rawValue ?? 0).bigEndian
+    // The address is a value of this frame; the kernel copies it during the call.
+    let code = unsafe withUnsafePointer(to: &address) {
+      unsafe $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+        unsafe bind(socket.number, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+      }
+    }
+    guard code == 0 else { throw .port(forward.hostPort, errno) }
   }
 
   /// The socket's number in the new process.
@@ -43,7 +66,7 @@ enum Passt {
     return words
   }
 
-  private static func pair() throws(SystemError) -> (OwnedDescriptor, OwnedDescriptor) {
+  private static func pair() throws(SystemError) -> (DescriptorBox, DescriptorBox) {
     var ends: (Int32, Int32) = (-1, -1)
     // A tuple of two equal elements has the layout of an array of two.
     try retrying("make a pair of sockets") {
@@ -53,7 +76,7 @@ enum Passt {
         }
       }
     }
-    let (ours, theirs) = (OwnedDescriptor(owning: ends.0), OwnedDescriptor(owning: ends.1))
+    let (ours, theirs) = (DescriptorBox(OwnedDescriptor(owning: ends.0)), DescriptorBox(OwnedDescriptor(owning: ends.1)))
     try retrying("make a socket one that does not block") { Int(clinux_fcntl(ours.number, F_SETFL, Int(O_RDWR | O_NONBLOCK))) }
     return (ours, theirs)
   }
@@ -106,7 +129,7 @@ enum Passt {
       }
     }
     kill(process, SIGKILL)
-    unsafe _ = waitpid(process, nil, 0)
+    _ = waitpid(process, nil, 0)
     throw .tooSlow
   }
 
@@ -125,6 +148,8 @@ public enum PasstError: Error, Equatable, Sendable, CustomStringConvertible {
   case missing
   /// It ended, with these words.
   case refused(String)
+  /// A port of the host cannot be had, for the reason that the number of a system error tells.
+  case port(UInt16, Int32)
   /// It is not ready after a long time.
   case tooSlow
   /// It could not be started.
@@ -135,6 +160,10 @@ public enum PasstError: Error, Equatable, Sendable, CustomStringConvertible {
     switch self {
     case .missing: "the network \"user\" needs passt, which is not in PATH; install the package passt"
     case .refused(let reason): "passt does not start: \(reason)"
+    case .port(let port, EACCES):
+      "port \(port) of the host cannot be listened at by this user; give one from 1024, or lower net.ipv4.ip_unprivileged_port_start"
+    case .port(let port, let code):
+      "port \(port) of the host cannot be listened at: \(SystemError("", code: code).reason); give another one"
     case .tooSlow: "passt is not ready after 20 seconds; see what passt --foreground says"
     case .system(let error): error.description
     }

@@ -43,7 +43,7 @@ public import Platform
   /// Sends a frame behind its length; its header asks for nothing, as no offloads are offered.
   public func send(_ frame: FrameBuffers) -> FrameOutcome {
     if isBroken { return .gone }
-    let rest = sendRest()
+    let rest = goOn()
     guard case .done = rest else { return rest }
     let length = frame.byteCount - NetHeader.size
     guard length > 0, length <= NetRequest.frameLimit else { return .refused(EMSGSIZE) }
@@ -53,7 +53,7 @@ public import Platform
       let header = unsafe list[0]
       unsafe list[0] = iovec(iov_base: outputMemory, iov_len: StreamChannel.prefixSize)
       defer { unsafe list[0] = header }
-      let outcome = FrameOutcome.of { unsafe writev(descriptor, list, count) }
+      let outcome = unsafe send(list, Int(count))
       guard case .done(let sent) = outcome else { return outcome }
       if sent < StreamChannel.prefixSize + length { unsafe keep(list, Int(count), from: sent) }
       return .done(NetHeader.size + length)
@@ -73,24 +73,32 @@ public import Platform
     output = min(sent, place)..<place
   }
 
-  /// Sends what is left of the last frame.
-  private func sendRest() -> FrameOutcome {
+  /// Sends what is left of the last frame. Should the socket be gone, sending and receiving say so, too.
+  public func sendRest() { _ = goOn() }
+
+  private func goOn() -> FrameOutcome {
     while !output.isEmpty {
       // In bounds: part of the output memory.
       var piece = unsafe iovec(iov_base: outputMemory + output.lowerBound, iov_len: output.count)
-      let outcome = FrameOutcome.of { unsafe writev(descriptor, &piece, 1) }
+      let outcome = unsafe send(&piece, 1)
       guard case .done(let sent) = outcome else { return outcome }
       output = (output.lowerBound + sent)..<output.upperBound
     }
     return .done(0)
   }
 
+  /// Sends what it can without waiting. A socket whose other end is gone raises no signal.
+  @unsafe private func send(_ list: UnsafeMutablePointer<iovec>, _ count: Int) -> FrameOutcome {
+    var message = unsafe msghdr()
+    unsafe message.msg_iov = list
+    unsafe message.msg_iovlen = count
+    return FrameOutcome.of { unsafe sendmsg(descriptor, &message, Int32(MSG_NOSIGNAL)) }
+  }
+
   // MARK: Receiving
 
   /// Puts the next frame into the buffers, behind a header that says nothing.
   public func receive(_ buffers: FrameBuffers) -> FrameOutcome {
-    // The event may have been that there is room again; should the socket be gone, reading says so, too.
-    _ = sendRest()
     while !isBroken {
       if let frame = nextFrame() { return deliver(frame, to: buffers) }
       if isBroken { break }
