@@ -14,6 +14,9 @@ public protocol DeviceBlueprint: Sendable {
   /// How many requests each ring (io_uring) that the device uses may have in flight; the rings are given back to `init` in this order.
   var rings: [Int] { get }
 
+  /// The bytes of memory that the device may take beside what any does.
+  var memory: UInt64 { get }
+
   /// Writes everything else.
   func encode(to writer: inout ByteWriter)
 
@@ -29,6 +32,9 @@ public protocol DeviceBlueprint: Sendable {
 extension DeviceBlueprint {
   /// None.
   public var rings: [Int] { [] }
+
+  /// None.
+  public var memory: UInt64 { 0 }
 }
 
 /// Descriptors and rings that came with a blueprint, to be taken one after the other.

@@ -31,7 +31,7 @@ import VirtioTesting
     DeviceSpecification(
       name: "block0", kind: "block", offersPackedRing: true, hasLine: false, level: .critical,
       regions: (0..<regions).map { (GuestAddress(UInt64($0) << 32), 1 << 30) }, rings: [256, 4],
-      program: [6, 0, 0, 0, 0, 0, 255, 127], blueprint: [1, 2, 3])
+      memory: 4 << 30, program: [6, 0, 0, 0, 0, 0, 255, 127], blueprint: [1, 2, 3])
   }
 
   @Test func everyMessageIsReadAsItWasSent() throws {

@@ -81,7 +81,8 @@ public final class Qcow2Image: SynchronousDisk {
       compression = header.compression
       bytes = Atomic(header.size)
       let engine = try Qcow2Engine(
-        header, file: file, backing: backing, isReadOnly: options.isReadOnly, punchesHoles: options.isSparse, cacheSize: options.cacheSize,
+        header, file: file, backing: backing, isReadOnly: options.isReadOnly, punchesHoles: options.isSparse,
+        cacheSize: min(options.cacheSize, geometry.usefulCache(forSize: header.size)),
         inFlight: inFlight)
       if !options.isReadOnly { try engine.repairAfterCrash() }
       self.engine = Mutex(engine)
@@ -90,11 +91,13 @@ public final class Qcow2Image: SynchronousDisk {
 
   /// Reads the header of a file.
   ///
+  /// - Parameter isOnlyDescribed: See `Qcow2Header.init`.
   /// - Throws: `Qcow2Problem` or `DiskFailure`.
-  public static func header(of file: any ImageFile) throws -> Qcow2Header {
+  public static func header(of file: any ImageFile, isOnlyDescribed: Bool = false) throws -> Qcow2Header {
     let start = try file.bytes(at: 0, count: Int(min(file.length, 104)))
     guard Array(start.prefix(4)) == Qcow2Header.magic, let extent = Qcow2Header.extent(start) else { return try Qcow2Header(start) }
-    return try Qcow2Header(try file.bytes(at: 0, count: Int(min(file.length, UInt64(extent)))))
+    return try Qcow2Header(
+      try file.bytes(at: 0, count: Int(min(file.length, UInt64(extent)))), isOnlyDescribed: isOnlyDescribed)
   }
 
   /// What is wrong with the image, where something was found since it was opened: nothing is written to it any more.

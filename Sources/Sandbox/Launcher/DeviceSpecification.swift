@@ -18,6 +18,8 @@ struct DeviceSpecification {
   var regions: [(base: GuestAddress, size: UInt64)]
   /// How many requests each of its rings may have in flight.
   var rings: [Int]
+  /// The bytes of memory that it may take beside what any device may.
+  var memory: UInt64
   /// The system calls that it may use, as a program for the kernel.
   var program: [UInt8]
   /// What the blueprint wrote.
@@ -36,13 +38,14 @@ struct DeviceSpecification {
     }
     writer.put(UInt8(clamping: rings.count))
     for depth in rings { writer.put(UInt16(clamping: depth)) }
+    writer.put(memory)
     writer.put(program)
     writer.put(blueprint)
   }
 
   init(
     name: String, kind: String, offersPackedRing: Bool, hasLine: Bool, level: Logger.Level, regions: [(base: GuestAddress, size: UInt64)],
-    rings: [Int], program: [UInt8], blueprint: [UInt8]
+    rings: [Int], memory: UInt64, program: [UInt8], blueprint: [UInt8]
   ) {
     self.name = name
     self.kind = kind
@@ -51,6 +54,7 @@ struct DeviceSpecification {
     self.level = level
     self.regions = regions
     self.rings = rings
+    self.memory = memory
     self.program = program
     self.blueprint = blueprint
   }
@@ -67,6 +71,7 @@ struct DeviceSpecification {
     for _ in 0..<(try reader.get(UInt8.self)) { regions.append((GuestAddress(try reader.get()), try reader.get())) }
     rings = []
     for _ in 0..<(try reader.get(UInt8.self)) { rings.append(Int(try reader.get(UInt16.self))) }
+    memory = try reader.get()
     program = try reader.getBytes()
     blueprint = try reader.getBytes()
   }

@@ -65,7 +65,7 @@ public final class Launcher: Sendable {
     blueprint.encode(to: &writer)
     let specification = DeviceSpecification(
       name: name, kind: kind, offersPackedRing: offersPackedRing, hasLine: line != nil, level: logger.logLevel,
-      regions: memory.regions.map { ($0.base, $0.size) }, rings: blueprint.rings, program: try policies.program(kind).bytes,
+      regions: memory.regions.map { ($0.base, $0.size) }, rings: blueprint.rings, memory: blueprint.memory, program: try policies.program(kind).bytes,
       blueprint: writer.bytes)
     let (requests, theirRequests) = try PacketSocket.pair()
     let (news, theirNews) = try PacketSocket.pair()
