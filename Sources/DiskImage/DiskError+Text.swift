@@ -1,3 +1,5 @@
+internal import Platform
+
 /// Who is told what is wrong with an image: the advice is what he can give.
 public enum DiskUser: Sendable {
   /// The user of an option that has keys, such as `--block`.

@@ -17,7 +17,7 @@ public enum ProgramArguments {
   ///
   /// - Throws: `NotUTF8` for the first that cannot be represented.
   public static func read() throws(NotUTF8) -> [String] {
-    try texts(unsafe (0..<Int(CommandLine.argc)).map { unsafe CommandLine.unsafeArgv[$0].map { unsafe bytes(of: $0) } ?? [] })
+    try texts((0..<Int(CommandLine.argc)).map { unsafe CommandLine.unsafeArgv[$0].map { unsafe bytes(of: $0) } ?? [] })
   }
 
   /// Words as texts, without any change.

@@ -29,6 +29,8 @@ struct CLibraryTests {
             return printf("%d\\n", convert_to_qcow2(source, target)) < 0;
         if (!strcmp(words[1], "to_raw"))
             return printf("%d\\n", convert_to_raw(source, target)) < 0;
+        if (!strcmp(words[1], "no_source"))
+            return printf("%d\\n", convert_to_raw(-1, target)) < 0;
         if (!strcmp(words[1], "same_raw"))
             return printf("%d\\n", convert_to_raw(target, target)) < 0;
         return 2;
@@ -83,7 +85,7 @@ struct CLibraryTests {
       (["create", "b", "0"], EINVAL), (["create", "b", "0xffffffffffffffff"], EINVAL), (["expand", "missing", "1048576"], ENOENT),
       (["expand", "a", "512"], EINVAL), (["expand", "a", "1048577"], EINVAL), (["to_raw", "missing", "raw"], EBADF),
       (["to_qcow2", "a", "no/b"], EBADF), (["to_raw", "a", "a"], EINVAL), (["to_qcow2", "a", "a"], EINVAL),
-      (["to_raw", "a", "link"], EINVAL), (["same_raw", "a", "a"], EINVAL),
+      (["to_raw", "a", "link"], EINVAL), (["same_raw", "a", "a"], EINVAL), (["no_source", "a", "a"], EBADF),
     ] {
       let ending = try Crosvm(words, in: workplace, program: "./program").end()
       #expect(ending.output == "\(-code)\n" && ending.errors.isEmpty, "\(words): \(ending)")

@@ -67,7 +67,7 @@ public final class RawImage: DiskImage, Sendable {
     let size = try RawImage.length(of: number, path)
     guard options.allowsAnySize || size % 512 == 0 else { throw .ragged(path, size: size, blockSize: 512) }
     guard size > 0 else { throw .empty(path) }
-    if options.isLocked { try RawImage.lock(number, path, writing: !options.isReadOnly) }
+    if options.isLocked { try FileLock.take(number, path, writing: !options.isReadOnly) }
     var alignments = (offset: 512, buffer: 1)
     if options.isDirect { alignments = try RawImage.enableDirect(number, path) }
     guard options.allowsAnySize || size % UInt64(alignments.offset) == 0 else {
@@ -177,7 +177,7 @@ extension RawImage {
   convenience init(container descriptor: consuming OwnedDescriptor, path: String, options: Options) throws(DiskError) {
     let number = descriptor.number
     let length = try RawImage.length(of: number, path)
-    if options.isLocked { try RawImage.lock(number, path, writing: !options.isReadOnly) }
+    if options.isLocked { try FileLock.take(number, path, writing: !options.isReadOnly) }
     var alignments = (offset: 512, buffer: 1)
     if options.isDirect { alignments = try RawImage.enableDirect(number, path) }
     let facts = Facts(
@@ -212,16 +212,6 @@ extension RawImage {
       default: throw DiskError.notADisk(path)
       }
     } catch let error as SystemError { throw .system(error) } catch let error as DiskError { throw error } catch { throw .notADisk(path) }
-  }
-
-  /// Takes a lock on the whole file that belongs to the open file, not to the process (F_OFD_SETLK, fcntl(2)).
-  private static func lock(_ number: Int32, _ path: String, writing: Bool) throws(DiskError) {
-    var lock = flock()
-    lock.l_type = Int16(writing ? F_WRLCK : F_RDLCK)
-    lock.l_whence = Int16(SEEK_SET)
-    do {
-      try retrying("lock \(path)") { unsafe Int(clinux_fcntl_pointer(number, clinux_F_OFD_SETLK, &lock)) }
-    } catch { throw error.code == EAGAIN || error.code == EACCES ? .inUse(path, writing: writing) : .cannotLock(path, error) }
   }
 
   /// Whether the file lives in the host's memory: tmpfs, ramfs or hugetlbfs (statfs(2)).
