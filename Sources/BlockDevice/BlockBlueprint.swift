@@ -69,17 +69,3 @@ public struct BlockBlueprint: DeviceBlueprint {
     try BlockDevice(configuration, image: files.assemble(), rings: reserved, logger: logger)
   }
 }
-
-extension ByteWriter {
-  fileprivate mutating func put(_ rate: BlockLimits.Rate?) {
-    put(rate?.perSecond ?? 0)
-    put(rate?.burst ?? 0)
-  }
-}
-
-extension ByteReader {
-  fileprivate mutating func getRate() throws(MalformedBytes) -> BlockLimits.Rate? {
-    let (perSecond, burst): (UInt64, UInt64) = (try get(), try get())
-    return perSecond == 0 ? nil : BlockLimits.Rate(perSecond: perSecond, burst: burst)
-  }
-}

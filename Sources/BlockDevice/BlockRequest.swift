@@ -127,8 +127,9 @@ public enum BlockRequest: Equatable, Sendable {
   /// Where `sector` begins, in bytes; nil unless it and the `count` sectors from there on are on the disk.
   private static func checkedOffset(_ sector: UInt64, _ count: UInt64, _ rules: BlockRules) -> UInt64? {
     guard sector <= rules.sectorCount, count <= rules.sectorCount - sector else { return nil }
-    let (offset, overflow) = sector.multipliedReportingOverflow(by: sectorSize)
-    return overflow ? nil : offset
+    // The end in bytes has to be a number, too.
+    if (sector + count).multipliedReportingOverflow(by: sectorSize).overflow { return nil }
+    return sector * sectorSize
   }
 
   private static func discard(_ reader: inout ChainReader, _ rules: BlockRules) -> BlockRequest {

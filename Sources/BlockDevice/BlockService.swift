@@ -18,7 +18,7 @@ final class BlockService {
     let cache: WriteCache
     let logger: Logger
     let failures: FailureCount
-    let limiter: BlockLimiter?
+    let limiter: RateLimiter?
 
     /// What a request may be: the disk's size may change at any time.
     var rules: BlockRules {

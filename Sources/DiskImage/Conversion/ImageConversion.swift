@@ -63,6 +63,8 @@ public enum ImageConversion {
       copy = try Qcow2Image(file: UnorderedFile(file, length: length), path: path)
     }
     try ImageCopy(from: readable, to: copy).run(report: report)
+    // A raw image is complete, and its flush would wait for the disk.
+    if target == .raw { return }
     let code = copy.flush()
     guard code == 0 else { throw .cannotCreate(path, SystemError("write the last tables", code: code)) }
     copy.finish()
@@ -75,7 +77,10 @@ public enum ImageConversion {
   }()
 
   private static func emptied(_ descriptor: Int32, _ path: String) throws(DiskError) -> RawImage {
-    guard ftruncate(descriptor, 0) == 0 else { throw .cannotCreate(path, .last("empty the file")) }
+    var status = stat()
+    guard unsafe fstat(descriptor, &status) == 0 else { throw .cannotCreate(path, .last("read the file's size")) }
+    // ext4 writes a file that was cut to nothing to the disk when it is closed, which takes longer than the copy.
+    if status.st_size > 0, ftruncate(descriptor, 0) != 0 { throw .cannotCreate(path, .last("empty the file")) }
     return RawImage(
       descriptor: try duplicate(descriptor), path: path, options: unlocked,
       facts: RawImage.Facts(size: 0, alignment: 512, bufferAlignment: 1, isMemory: false))

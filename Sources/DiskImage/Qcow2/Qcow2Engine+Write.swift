@@ -6,26 +6,25 @@ internal import Platform
 extension Qcow2Engine {
   private var clusterBits: UInt64 { UInt64(geometry.clusterBits) }
 
-  /// Writes the first bytes of a list of buffers, as many as go to one place of the file.
+  /// What became of a write.
+  enum Written {
+    /// So many bytes were written.
+    case done(UInt64)
+    /// They have a place of their own: the caller writes them there, and needs no lock for it.
+    case place(Qcow2Extent)
+  }
+
+  /// Writes the first bytes of a list of buffers, as many as go to one place of the file, or finds that place.
   ///
   /// - Parameters:
   ///   - vectors: At least one byte; the list is changed and put back meanwhile.
   ///   - offset: Within the disk; a multiple of 512.
   ///   - count: The bytes of the list, all within the disk.
-  /// - Returns: How many were written.
-  func write(_ vectors: BufferVectors, at offset: UInt64, count: UInt64) throws(DiskFailure) -> UInt64 {
+  @unsafe func write(_ vectors: BufferVectors, at offset: UInt64, count: UInt64) throws(DiskFailure) -> Written {
     guard damage == nil else { throw DiskFailure(EIO) }
     try clearUnknownFeatures()
-    if let extent = try mapForWriting(offset, atMost: count) {
-      return try unsafe writeInPlace(vectors, extent)
-    }
-    return try unsafe writeAllocating(vectors, at: offset, count: count)
-  }
-
-  @unsafe private func writeInPlace(_ vectors: BufferVectors, _ extent: Qcow2Extent) throws(DiskFailure) -> UInt64 {
-    let result = unsafe vectors.withPrefix(Int(extent.count)) { unsafe file.write($0, at: extent.host) }
-    guard result > 0 else { throw DiskFailure(result == 0 ? EIO : Int32(-result)) }
-    return UInt64(result)
+    if let extent = try mapForWriting(offset, atMost: count) { return .place(extent) }
+    return .done(try unsafe writeAllocating(vectors, at: offset, count: count))
   }
 
   /// What an allocating write does to a run of clusters.
@@ -202,6 +201,15 @@ extension Qcow2Engine {
 
   private func isMetadataBesidesL2(_ table: UInt64) -> Bool {
     layout.contains(table) || refcountFilter.mayContain(table >> clusterBits) && isRefcountBlock(table >> clusterBits)
+  }
+}
+
+extension ImageFile {
+  /// Writes the first bytes of a list of buffers to a place that a disk has for them, as many as one call takes.
+  @unsafe func write(_ vectors: BufferVectors, to extent: Qcow2Extent) throws(DiskFailure) -> UInt64 {
+    let result = unsafe vectors.withPrefix(Int(extent.count)) { unsafe write($0, at: extent.host) }
+    guard result > 0 else { throw DiskFailure(result == 0 ? EIO : Int32(-result)) }
+    return UInt64(result)
   }
 }
 

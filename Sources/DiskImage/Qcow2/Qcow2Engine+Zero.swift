@@ -54,7 +54,10 @@ extension Qcow2Engine {
       let zeroes = try zeroMemory()
       var piece = unsafe iovec(iov_base: zeroes.base, iov_len: Int(extent.count))
       let done = try unsafe withPiece(&piece) { vectors throws(DiskFailure) in
-        unsafe try write(vectors, at: place, count: extent.count)
+        switch unsafe try write(vectors, at: place, count: extent.count) {
+        case .done(let count): count
+        case .place(let extent): unsafe try file.write(vectors, to: extent)
+        }
       }
       place += done
     }

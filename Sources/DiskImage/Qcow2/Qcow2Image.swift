@@ -146,11 +146,17 @@ public final class Qcow2Image: SynchronousDisk {
 
   @unsafe private func write(_ vectors: BufferVectors, offset: UInt64, count: UInt64, isDurable: Bool) throws(DiskFailure) -> UInt64 {
     guard !isReadOnly else { throw DiskFailure(EROFS) }
-    return try engine.withLock { engine throws(DiskFailure) in
-      let done = try unsafe engine.write(vectors, at: offset, count: count)
-      if isDurable { try engine.flush() }
-      return done
+    let (written, group) = try engine.withLock { engine throws(DiskFailure) in
+      (unsafe try engine.write(vectors, at: offset, count: count), inFlight.enter(engine.epoch))
     }
+    defer { inFlight.leave(group) }
+    let done =
+      switch written {
+      case .done(let count): count
+      case .place(let extent): unsafe try file.write(vectors, to: extent)
+      }
+    if isDurable { try engine.withLock { engine throws(DiskFailure) in try engine.flush() } }
+    return done
   }
 
   @unsafe private func read(_ vectors: BufferVectors, offset: UInt64, count: UInt64) throws(DiskFailure) -> UInt64 {

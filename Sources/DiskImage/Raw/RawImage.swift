@@ -223,14 +223,27 @@ extension RawImage {
     } catch let error as SystemError { throw .system(error) } catch let error as DiskError { throw error } catch { throw .notADisk(path) }
   }
 
+  /// How often a lock is tried, and how long it takes until the next time, in microseconds.
+  private static let lockTries = (count: 50, interval: UInt32(10_000))
+
   /// Takes a lock on the whole file that belongs to the open file, not to the process (F_OFD_SETLK, fcntl(2)).
+  ///
+  /// Waits a little for one that is about to go: the last user may be ending, and a program that another thread is starting has this process's
+  /// descriptors, their locks included, until it runs.
   private static func lock(_ number: Int32, _ path: String, writing: Bool) throws(DiskError) {
     var lock = flock()
     lock.l_type = Int16(writing ? F_WRLCK : F_RDLCK)
     lock.l_whence = Int16(SEEK_SET)
-    do {
-      try retrying("lock \(path)") { unsafe Int(clinux_fcntl_pointer(number, clinux_F_OFD_SETLK, &lock)) }
-    } catch { throw error.code == EAGAIN || error.code == EACCES ? .inUse(path, writing: writing) : .cannotLock(path, error) }
+    for attempt in 1...lockTries.count {
+      do throws(SystemError) {
+        try retrying("lock \(path)") { unsafe Int(clinux_fcntl_pointer(number, clinux_F_OFD_SETLK, &lock)) }
+        return
+      } catch {
+        guard error.code == EAGAIN || error.code == EACCES else { throw .cannotLock(path, error) }
+        if attempt < lockTries.count { usleep(lockTries.interval) }
+      }
+    }
+    throw .inUse(path, writing: writing)
   }
 
   /// Whether the file lives in the host's memory: tmpfs, ramfs or hugetlbfs (statfs(2)).

@@ -66,7 +66,8 @@ struct DeviceProcess {
       _ = unsafe sethostname(specification.name, specification.name.utf8.count)
       try EmptyRoot.enter()
       if isPrivileged { try Privileges.become(user: LauncherProcess.nobody) }
-      try ResourceLimits.apply(guestMemory: specification.regions.reduce(0) { $0 &+ UInt($1.size) })
+      try ResourceLimits.apply(
+        guestMemory: specification.regions.reduce(0) { $0 &+ UInt($1.size) }, extraDescriptors: specification.extraDescriptors)
       ResourceLimits.limitArenas(1)
       try Privileges.forbidNew()
       try Privileges.dropCapabilities()

@@ -13,10 +13,12 @@ enum ResourceLimits {
 
   /// Sets them.
   ///
-  /// - Parameter guestMemory: The bytes of the guest's memory, all of which the process maps.
-  static func apply(guestMemory: UInt) throws(SystemError) {
+  /// - Parameters:
+  ///   - guestMemory: The bytes of the guest's memory, all of which the process maps.
+  ///   - extraDescriptors: How many descriptors the device may have beyond what every device needs.
+  static func apply(guestMemory: UInt, extraDescriptors: Int) throws(SystemError) {
     try set(__rlimit_resource_t(RLIMIT_CORE.rawValue), 0, "core dumps")
-    try set(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), descriptors, "descriptors")
+    try set(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), descriptors + UInt(clamping: extraDescriptors), "descriptors")
     let (all, overflow) = guestMemory.addingReportingOverflow(memory)
     try set(__rlimit_resource_t(RLIMIT_AS.rawValue), overflow ? .max : all, "memory")
     try set(clinux_RLIMIT_MSGQUEUE, 0, "message queues")
