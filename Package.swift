@@ -41,7 +41,7 @@ let fuzzers = Target.executableTarget(
   name: "fuzzers",
   dependencies: [
     "BlockDevice", "BlockTesting", "Boot", "CommandLine", "CommandLineTesting", "ControlTesting", "DiskImageTesting", "Machine",
-    "PlatformDevices", "SandboxTesting", "SeccompTesting", "VirtioTesting", "crosvm",
+    "NetTesting", "PlatformDevices", "SandboxTesting", "SeccompTesting", "VirtioTesting", "VsockTesting", "crosvm",
   ],
   path: "Fuzz", swiftSettings: settings)
 
@@ -73,13 +73,16 @@ let package = Package(
     module("Bus", sees: []),
     module("Interrupts", sees: ["Platform"]),
     module("PCI", sees: ["Bus", "Interrupts", "Platform", log]),
+    module("Vhost", sees: ["CLinux", "GuestMemory", "Platform"]),
     // Floor 4: virtio, and engines that know nothing of a guest.
     module("Virtio", sees: ["Bus", "GuestMemory", "Interrupts", "PCI", "Platform", log]),
     module("DiskImage", sees: ["CLinux", "CZlib", "CZstd", "Platform"]),
     module("CommandLine", sees: []),
     // Floor 5: device families.
     module("BlockDevice", sees: ["DiskImage", "GuestMemory", "Platform", "Virtio", log]),
+    module("NetDevice", sees: ["CLinux", "GuestMemory", "Platform", "Vhost", "Virtio", log]),
     module("BasicDevices", sees: ["DiskImage", "GuestMemory", "Platform", "Virtio", log]),
+    module("VsockDevice", sees: ["CLinux", "GuestMemory", "Platform", "Vhost", "Virtio", log]),
     module("PlatformDevices", sees: ["Bus", "Interrupts", "Platform", log]),
     // Floor 6: what a kernel needs to start.
     module("Boot", sees: ["GuestMemory", "Platform"]),
@@ -90,13 +93,14 @@ let package = Package(
     module(
       "Machine",
       sees: [
-        "BasicDevices", "BlockDevice", "Boot", "Bus", "CLinux", "Control", "DiskImage", "GuestMemory", "Interrupts", "KVM", "PCI",
-        "Platform", "PlatformDevices", "Sandbox", "Virtio", log,
+        "BasicDevices", "BlockDevice", "Boot", "Bus", "CLinux", "Control", "DiskImage", "GuestMemory", "Interrupts", "KVM", "NetDevice",
+        "PCI", "Platform", "PlatformDevices", "Sandbox", "Virtio", "VsockDevice", log,
       ]),
     // Floor 8: the command.
     command(
       sees: [
-        "CommandLine", "Control", "DiskImage", "Machine", "BlockDevice", "PlatformDevices", "BasicDevices", "Platform", "Sandbox", log,
+        "CommandLine", "Control", "DiskImage", "Machine", "BlockDevice", "NetDevice", "PlatformDevices", "BasicDevices", "Platform",
+        "Sandbox", "VsockDevice", log,
       ]),
     tests("BootTests", of: ["Boot", "GuestMemory", "Platform"]),
     // The guest's side of virtio, in memory: for tests and fuzzers.
@@ -110,13 +114,15 @@ let package = Package(
     tests("BasicDevicesTests", of: ["BasicDevices", "DiskImage", "GuestMemory", "Platform", "Virtio", "VirtioTesting", log]),
     tests("GuestMemoryTests", of: ["GuestMemory", "Platform"]),
     tests("KVMTests", of: ["CLinux", "GuestMemory", "KVM", "Platform"]),
+    tests("VhostTests", of: ["CLinux", "GuestMemory", "Platform", "Vhost"]),
     module("SeccompTesting", sees: ["Seccomp"]),
     tests("SeccompTests", of: ["CLinux", "Platform", "Seccomp", "SeccompTesting"]),
     module("SandboxTesting", sees: ["Bus", "Interrupts", "PCI", "Platform", "Sandbox", "VirtioTesting", log]),
     tests(
       "SandboxTests",
       of: [
-        "BasicDevices", "BlockDevice", "Bus", "CLinux", "GuestMemory", "Interrupts", "PCI", "Platform", "Sandbox", "SandboxTesting",
+        "BasicDevices", "BlockDevice", "Bus", "CLinux", "GuestMemory", "Interrupts", "NetDevice", "PCI", "Platform", "Sandbox",
+        "SandboxTesting",
         "Virtio", "VirtioTesting", log,
       ]),
     tests("BusTests", of: ["Bus", "Platform"]),
@@ -125,10 +131,20 @@ let package = Package(
     tests(
       "BlockDeviceTests",
       of: ["BlockDevice", "BlockTesting", "DiskImage", "GuestMemory", "Platform", "Virtio", "VirtioTesting"]),
+    module("VsockTesting", sees: ["CLinux", "GuestMemory", "Platform", "Virtio", "VirtioTesting", "VsockDevice", log]),
+    tests("VsockDeviceTests", of: ["CLinux", "GuestMemory", "Platform", "Virtio", "VirtioTesting", "VsockDevice", "VsockTesting", log]),
+    // A network in memory, and what is fuzzed.
+    module("NetTesting", sees: ["GuestMemory", "NetDevice", "Platform", "Virtio", "VirtioTesting"]),
+    tests("NetDeviceTests", of: ["CLinux", "GuestMemory", "NetDevice", "NetTesting", "Platform", "Virtio", "VirtioTesting", log]),
     // Images made by hand or in memory, whose file can fail, and what is fuzzed.
     module("DiskImageTesting", sees: ["CLinux", "DiskImage", "Platform"]),
     tests("DiskImageTests", of: ["CLinux", "DiskImage", "DiskImageTesting", "Platform", "QcowUtils"]),
-    tests("CrosvmTests", of: ["crosvm", "CommandLine", "DiskImage", "Machine", "BasicDevices", "BlockDevice", "PlatformDevices", log]),
+    tests(
+      "CrosvmTests",
+      of: [
+        "crosvm", "CommandLine", "DiskImage", "Machine", "BasicDevices", "BlockDevice", "NetDevice", "Platform", "PlatformDevices",
+        "VsockDevice", log,
+      ]),
     // Tools for disk images: the original's qcow_img, and its functions for programs in C.
     .executableTarget(name: "qcow_img", dependencies: ["DiskImage", "Platform"], swiftSettings: settings),
     .target(name: "QcowUtils", dependencies: ["DiskImage", "Platform"], exclude: ["include"], swiftSettings: settings),
@@ -140,12 +156,15 @@ let package = Package(
       path: "Tests/HostileDevice", swiftSettings: settings),
     // The executable as a whole, started as a user does.
     tests("UsageTests", of: ["CLinux", "crosvm", "hostile-device", "image-bench", "qcow_img"]),
-    tests("ConfigurationTests", of: ["DiskImage", "Machine", "Platform", "BasicDevices", "BlockDevice", "PlatformDevices"]),
+    tests(
+      "ConfigurationTests",
+      of: ["DiskImage", "Machine", "Platform", "BasicDevices", "BlockDevice", "NetDevice", "PlatformDevices", "VsockDevice"]),
     tests("MachineTests", of: ["Machine", "BasicDevices", "Boot", "CLinux", "Platform", log]),
     tests("PCITests", of: ["PCI", "Bus", "Interrupts", "Platform"]),
     tests("VirtioPCITests", of: ["Virtio", "VirtioTesting", "PCI", "Bus", "GuestMemory", "Interrupts", "Platform", log]),
     // Guest tests: a program that runs in the software KVM host and boots stock kernels.
     .executableTarget(
-      name: "guest-tests", dependencies: ["Platform", "Seccomp"], path: "Tests/GuestTests", exclude: ["Golden"], swiftSettings: settings),
+      name: "guest-tests", dependencies: ["CLinux", "Platform", "Seccomp"], path: "Tests/GuestTests", exclude: ["Golden"],
+      swiftSettings: settings),
   ] + (isFuzzing ? [fuzzers] : [])
 )

@@ -1,8 +1,10 @@
 internal import CommandLine
 internal import ControlTesting
 internal import DiskImageTesting
+internal import NetTesting
 internal import SandboxTesting
 internal import SeccompTesting
+internal import VsockTesting
 
 @testable internal import crosvm
 
@@ -24,13 +26,16 @@ extension Fuzzer {
     case .seccompPolicy: SeccompSeeds.policies
     case .androidSparse: [AndroidSparseFile.sample.bytes]
     case .composite: [CompositeFile.sample.bytes]
+    case .vsockPacket: VsockSeeds.sessions
+    case .netTransmit: NetSeeds.frames
+    case .netControl: NetSeeds.orders
     }
   }
 
   /// Words that inputs are made of.
   var dictionary: [String] {
     switch self {
-    case .queue, .pciTransport, .blockRequest, .deviceMessage, .deviceSession, .androidSparse: []
+    case .queue, .pciTransport, .blockRequest, .deviceMessage, .deviceSession, .androidSparse, .vsockPacket, .netTransmit, .netControl: []
     case .qcow2: ["QFI\u{fb}"]
     case .kernelLoader: ["HdrS", "\u{7f}ELF", "Xen\0"]
     case .optionValue: [",", "=", "[", "]", "\"", "\\\"", "key=", "[[[[[[[[[[[[[[[["]

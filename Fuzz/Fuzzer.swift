@@ -3,9 +3,11 @@ internal import Boot
 internal import CommandLineTesting
 internal import ControlTesting
 internal import DiskImageTesting
+internal import NetTesting
 internal import SandboxTesting
 internal import SeccompTesting
 internal import VirtioTesting
+internal import VsockTesting
 
 /// What is fuzzed; tools/fuzz has the same names.
 enum Fuzzer: String, CaseIterable {
@@ -22,6 +24,9 @@ enum Fuzzer: String, CaseIterable {
   case seccompPolicy = "seccomp-policy"
   case androidSparse = "android-sparse"
   case composite
+  case vsockPacket = "vsock-packet"
+  case netTransmit = "net-transmit"
+  case netControl = "net-control"
 
   /// Feeds one input to what is fuzzed. Whatever the bytes are, this comes back; a trap is a bug.
   func run(_ bytes: [UInt8]) {
@@ -40,6 +45,9 @@ enum Fuzzer: String, CaseIterable {
     case .seccompPolicy: fuzzSeccompPolicy(bytes)
     case .androidSparse: fuzzAndroidSparse(bytes)
     case .composite: fuzzComposite(bytes)
+    case .vsockPacket: fuzzVsock(bytes)
+    case .netTransmit: fuzzNetTransmit(bytes)
+    case .netControl: fuzzNetControl(bytes)
     }
   }
 }

@@ -37,7 +37,7 @@ public struct BlockBlueprint: DeviceBlueprint {
   public var rings: [Int] { configuration.rings }
 
   /// That of the tables of its images.
-  public var memory: UInt64 { configuration.cacheSize }
+  public var extraMemory: UInt64 { configuration.cacheSize }
 
   /// The configuration, and what is known of the files.
   public func encode(to writer: inout ByteWriter) {
@@ -79,19 +79,5 @@ public struct BlockBlueprint: DeviceBlueprint {
   /// Makes the disk.
   public func build(logger: Logger) throws -> any VirtioDevice {
     try BlockDevice(configuration, image: files.assemble(), rings: reserved, logger: logger)
-  }
-}
-
-extension ByteWriter {
-  fileprivate mutating func put(_ rate: BlockLimits.Rate?) {
-    put(rate?.perSecond ?? 0)
-    put(rate?.burst ?? 0)
-  }
-}
-
-extension ByteReader {
-  fileprivate mutating func getRate() throws(MalformedBytes) -> BlockLimits.Rate? {
-    let (perSecond, burst): (UInt64, UInt64) = (try get(), try get())
-    return perSecond == 0 ? nil : BlockLimits.Rate(perSecond: perSecond, burst: burst)
   }
 }

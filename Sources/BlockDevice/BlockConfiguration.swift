@@ -1,4 +1,5 @@
 public import DiskImage
+public import Platform
 
 /// What the user sets for one disk of the guest.
 public struct BlockConfiguration: Sendable, Equatable {
@@ -53,7 +54,7 @@ public struct BlockConfiguration: Sendable, Equatable {
   public var executor: Executor
 
   /// How much of the host the disk may use.
-  public var limits: BlockLimits
+  public var limits: RateLimits
 
   /// Ways to the host's kernel.
   public enum Executor: String, Sendable, CaseIterable {
@@ -86,7 +87,7 @@ public struct BlockConfiguration: Sendable, Equatable {
     queueSize = BlockConfiguration.defaultQueueSize
     usesPackedQueue = false
     executor = .uring
-    limits = BlockLimits()
+    limits = RateLimits()
   }
 
   /// How many requests each ring that the disk needs may have in flight.

@@ -30,7 +30,7 @@ public final class BlockDevice: VirtioDevice {
   private let failures = FailureCount()
   private let state = Mutex(State())
   private let workers: [BlockWorker]
-  private let limiter: BlockLimiter?
+  private let limiter: RateLimiter?
 
   /// Opens the image that a configuration names, and makes a device of it.
   ///
@@ -65,7 +65,7 @@ public final class BlockDevice: VirtioDevice {
     self.logger = logger
     queueSizes = [UInt16](repeating: UInt16(clamping: configuration.queueSize), count: configuration.queueCount)
     features = BlockDevice.features(configuration, image)
-    limiter = BlockLimiter(configuration.limits)
+    limiter = RateLimiter(configuration.limits)
     let rings = try rings ?? IOUring.reserve(configuration.rings)
     workers = queueSizes.indices.map { index in
       BlockWorker(name: "block-\(index)", ring: rings.indices.contains(index) ? rings[index] : Handover(nil))

@@ -3,30 +3,6 @@ internal import Platform
 internal import Synchronization
 internal import Virtio
 
-/// What a queue's thread shall do, and how it is told.
-final class WorkerCommand: Sendable {
-  enum Command: UInt8 {
-    case serve
-    /// Answer what was taken, take no more, and end.
-    case drain
-    /// End as soon as the disk has let go of all memory.
-    case abandon
-  }
-
-  /// Wakes the thread.
-  let event: EventFD
-  private let state = Atomic<UInt8>(Command.serve.rawValue)
-
-  init() throws(SystemError) { event = try EventFD() }
-
-  var current: Command { Command(rawValue: state.load(ordering: .acquiring)) ?? .abandon }
-
-  func give(_ command: Command) {
-    state.store(command.rawValue, ordering: .releasing)
-    event.signal()
-  }
-}
-
 /// Whether writes may end before they are on stable storage (virtio 1.2, section 5.2.5).
 final class WriteCache: Sendable {
   private let state: Atomic<Bool>

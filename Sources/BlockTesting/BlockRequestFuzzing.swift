@@ -1,6 +1,4 @@
 public import BlockDevice
-internal import GuestMemory
-internal import Platform
 internal import Virtio
 internal import VirtioTesting
 
@@ -17,7 +15,7 @@ public func fuzzBlockRequest(_ bytes: [UInt8]) -> BlockRequest? {
   let rules = BlockRules(sectorCount: size, isReadOnly: bytes[3] & 1 != 0, features: features)
   let writable = BlockRequestFuzzer.rooms[Int(bytes[4]) % BlockRequestFuzzer.rooms.count]
   guard
-    let chain = BlockRequestFuzzer.chain(readable: bytes.dropFirst(8), cut: Int(bytes[5]) + 1, writable: writable)
+    let chain = FuzzChain.make(readable: bytes.dropFirst(8), cut: Int(bytes[5]) + 1, writable: writable)
   else { return nil }
   let request = BlockRequest(chain, rules: rules)
   BlockRequestFuzzer.check(request, rules, chain)
@@ -28,31 +26,6 @@ public func fuzzBlockRequest(_ bytes: [UInt8]) -> BlockRequest? {
 enum BlockRequestFuzzer {
   static let sizes: [UInt64] = [1, 8, 2048, 1 << 40, UInt64.max / 512, .max]
   static let rooms: [[Int]] = [[], [1], [512, 1], [513], [20, 1], [3], [4096, 511, 1, 1], [512, 512, 512, 512, 1]]
-
-  private static let memory = try? GuestMemory(regions: [(GuestAddress(0), 128 << 10)])
-
-  /// A chain as the device's queue would hand it out, or nil when the pieces are too many for it.
-  static func chain(readable: ArraySlice<UInt8>, cut: Int, writable: [Int]) -> DescriptorChain? {
-    var pieces: [[UInt8]] = []
-    var rest = readable.prefix(4096)
-    while !rest.isEmpty, pieces.count < 32 {
-      pieces.append(Array(rest.prefix(cut)))
-      rest = rest.dropFirst(cut)
-    }
-    do {
-      guard let memory else { return nil }
-      // Each run begins with the same memory.
-      try memory.slice(GuestAddress(0), count: memory.size).fill(0)
-      let driver = try SplitDriver(
-        size: 64, features: ActivatedDevice.usualFeatures, heap: GuestHeap(memory, base: 4096, count: memory.size - 4096))
-      let queue = try VirtQueue(
-        index: 0, configuration: driver.configuration, memory: memory, features: ActivatedDevice.usualFeatures, doorbell: EventFD(),
-        interrupt: FakeInterrupt())
-      _ = try driver.submit(readable: pieces, writable: writable)
-      var chain = DescriptorChain()
-      return try queue.next(into: &chain) ? chain : nil
-    } catch { return nil }
-  }
 
   /// Ends the program when a request says more than was checked.
   static func check(_ request: BlockRequest, _ rules: BlockRules, _ chain: DescriptorChain) {

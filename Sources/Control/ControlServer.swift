@@ -27,7 +27,7 @@ public final class ControlServer: Sendable {
     var isStopped = false
   }
 
-  private let socket: ControlSocket
+  private let socket: NamedSocket
   private let loop: EventLoop
   private let handler: Handler
   private let logger: Logger
@@ -44,7 +44,7 @@ public final class ControlServer: Sendable {
   ///   - logger: Where clients' mistakes are noted, for debugging.
   ///   - handler: What to do for a request.
   public init(path: String, loop: EventLoop, logger: Logger, handler: @escaping Handler) throws(ControlError) {
-    socket = try ControlSocket(path: path)
+    socket = try ControlSocket.make(path: path)
     self.loop = loop
     self.handler = handler
     self.logger = logger
@@ -72,7 +72,7 @@ public final class ControlServer: Sendable {
   }
 
   /// Any descriptor will do; a confined process opens nothing.
-  private static func makeReserve(_ socket: ControlSocket) -> Connection? {
+  private static func makeReserve(_ socket: NamedSocket) -> Connection? {
     do { return Connection(try OwnedDescriptor.duplicate(socket.number)) } catch { return nil }
   }
 

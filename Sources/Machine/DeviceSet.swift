@@ -10,6 +10,7 @@ internal import PCI
 internal import Platform
 internal import PlatformDevices
 internal import Virtio
+internal import VsockDevice
 
 /// All devices of a machine, on their buses.
 final class DeviceSet: Sendable {
@@ -30,10 +31,10 @@ final class DeviceSet: Sendable {
   /// - Parameter processes: Makes a process for each virtio device; `nil` to have them in this one.
   init(
     configuration: VMConfiguration, board: Board, map: X86AddressMap, memory: GuestMemory, persistentMemory: [PersistentMemory],
-    processes: DeviceProcesses?, logger: Logger
+    sockets: VsockSockets?, processes: DeviceProcesses?, logger: Logger
   ) throws {
     ports = try SerialPorts(configuration: configuration, logger: logger)
-    let plan = try DeviceList.plan(configuration, persistentMemory, ports: ports, logger: logger)
+    let plan = try DeviceList.plan(configuration, persistentMemory, sockets: sockets, ports: ports, logger: logger)
     let plug = DevicePlug(root: try Self.makeRoot(board: board, map: map), board: board, memory: memory, logger: logger)
     // The processes come to life while the rest of the machine is set up.
     let begun = try plan.map { try plug.begin($0, processes) }

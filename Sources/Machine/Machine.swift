@@ -11,6 +11,7 @@ internal import PCI
 internal import Platform
 internal import PlatformDevices
 public import Sandbox
+internal import VsockDevice
 
 /// A virtual machine: made from a configuration, run once.
 ///
@@ -27,6 +28,8 @@ public final class Machine: Sendable {
   private let memory: GuestMemory
   private let guest: LoadedGuest
   private let persistentMemory: [PersistentMemory]
+  /// Keeps the names of the sockets that lead to the guest's, where nobody else does.
+  private let sockets: VsockSockets?
   private let logger: Logger
   private let requests: RequestHandler
   private let server: ControlServer?
@@ -64,9 +67,10 @@ public final class Machine: Sendable {
       ramSize: configuration.memory.size, images, physicalAddressBits: HostProcessor.physicalAddressBits(leaves))
     memory = try Machine.makeMemory(map, size: configuration.memory.size)
     persistentMemory = try PersistentMemory.map(images, map, logger: logger)
+    sockets = try Machine.makeSockets(configuration, launcher)
     devices = try DeviceSet(
-      configuration: configuration, board: board, map: map, memory: memory, persistentMemory: persistentMemory, processes: processes,
-      logger: logger)
+      configuration: configuration, board: board, map: map, memory: memory, persistentMemory: persistentMemory, sockets: sockets,
+      processes: processes, logger: logger)
     guest = try GuestLoader(configuration: configuration, board: devices.description, map: map, memory: memory).load()
 
     try MemorySlots(machine: board.machine).map(memory, persistentMemory.map(\.slot) + (guest.firmwareSlot.map { [$0] } ?? []))
@@ -113,6 +117,18 @@ public final class Machine: Sendable {
   private static func checkHost(for configuration: VMConfiguration) throws {
     guard case .kernel = configuration.boot, !configuration.allowsParavirtualHost else { return }
     guard HostProcessor.hasVirtualization() else { throw MachineError.paravirtualHost }
+  }
+
+  /// The sockets at which host programs connect to those of the guest, where a device serves them and not the kernel.
+  private static func makeSockets(_ configuration: VMConfiguration, _ launcher: Launcher?) throws -> VsockSockets? {
+    guard case .socket(let path)? = configuration.vsock?.backend else { return nil }
+    let sockets = try VsockSockets(path: path)
+    if let launcher {
+      // Also when this process is killed.
+      for path in sockets.paths { try launcher.removeAtEnd(path) }
+      sockets.leaveNames()
+    }
+    return sockets
   }
 
   private static func makeMemory(_ map: X86AddressMap, size: UInt64) throws -> GuestMemory {

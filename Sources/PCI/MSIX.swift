@@ -1,6 +1,6 @@
 public import Interrupts
 public import Logging
-internal import Platform
+public import Platform
 internal import Synchronization
 
 /// Message interrupts of a function with table and pending bits (PCI 3.0, section 6.8.2).
@@ -27,6 +27,10 @@ public final class MSIX: Sendable {
   private let name: String
   private let logger: Logger
   private let hasLogged = Atomic<Bool>(false)
+  private let watcher = Mutex<Watcher?>(nil)
+
+  /// Is told by which event a vector's message can be sent; nil where only `signal` does it right.
+  public typealias Watcher = @Sendable (_ vector: UInt16, EventFD?) -> Void
 
   /// Makes the vectors, all masked.
   ///
@@ -42,7 +46,7 @@ public final class MSIX: Sendable {
     self.name = name
     self.logger = logger
     self.allocator = allocator
-    vectors = (0..<vectorCount).map { _ in MSIXVector() }
+    vectors = (0..<vectorCount).map { MSIXVector(index: UInt16(clamping: $0)) }
   }
 
   /// The number of vectors.
@@ -58,20 +62,36 @@ public final class MSIX: Sendable {
   public func setControl(_ word: UInt16) {
     let wasSending = isSending
     control.store(word & (Control.enable | Control.functionMask), ordering: .releasing)
-    guard isSending, !wasSending else { return }
-    for vector in vectors { vector.state.withLock { settle(&$0) } }
+    guard isSending != wasSending else { return }
+    for vector in vectors { change(vector) { _ in } }
   }
 
   /// Sends a vector's message, or notes it as pending while the vector or the function is masked; ignores vectors that are not there.
   public func signal(vector: UInt16) {
     guard Int(vector) < vectors.count else { return }
     vectors[Int(vector)].state.withLock { state in
-      if isSending, !state.isMasked, state.routed != nil, let interrupt = state.interrupt {
-        interrupt.event.signal()
-      } else {
-        state.isPending = true
-      }
+      if let event = event(state) { event.signal() } else { state.isPending = true }
     }
+  }
+
+  /// What sends a vector's message now; nil while the vector or the function is masked.
+  private func event(_ state: MSIXVector.State) -> EventFD? {
+    isSending && !state.isMasked && state.routed != nil ? state.interrupt?.event : nil
+  }
+
+  /// Sets who is told, at each change of a vector, by which event others than the device may send its message; called under the vector's lock.
+  ///
+  /// An event that was told is no longer used when the call that tells of the next one returns.
+  public func watch(_ watcher: Watcher?) { self.watcher.withLock { $0 = watcher } }
+
+  /// Tells the watcher of a vector as it is now.
+  public func tell(vector: UInt16) {
+    guard Int(vector) < vectors.count else { return }
+    vectors[Int(vector)].state.withLock { tell(vectors[Int(vector)], $0) }
+  }
+
+  private func tell(_ vector: MSIXVector, _ state: MSIXVector.State) {
+    if let watcher = watcher.withLock({ $0 }) { watcher(vector.index, event(state)) }
   }
 
   /// Forgets what is pending; the device was reset and has nothing to say any more.
@@ -84,6 +104,7 @@ public final class MSIX: Sendable {
     vector.state.withLock { state in
       body(&state)
       settle(&state)
+      tell(vector, state)
     }
   }
 
@@ -126,5 +147,9 @@ final class MSIXVector: Sendable {
     var routed: InterruptMessage?
   }
 
+  /// The vector's number.
+  let index: UInt16
   let state = Mutex(State())
+
+  init(index: UInt16) { self.index = index }
 }

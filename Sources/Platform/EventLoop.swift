@@ -18,6 +18,8 @@ public final class EventLoop: Sendable {
     public static let writable = Interest(rawValue: EPOLLOUT.rawValue)
     /// The other side has gone or the descriptor failed; always reported.
     public static let hungUp = Interest(rawValue: EPOLLHUP.rawValue | EPOLLERR.rawValue)
+    /// To be told once of each change, and not again and again while a descriptor is ready.
+    public static let changesOnly = Interest(rawValue: EPOLLET.rawValue)
   }
 
   /// What to do when a descriptor is ready.
@@ -93,7 +95,8 @@ public final class EventLoop: Sendable {
   /// - Parameters:
   ///   - milliseconds: After how long a silence `whenIdle` is called; -1 for never.
   ///   - whenIdle: Called once in each silence that follows an event.
-  public func run(idleAfter milliseconds: Int32 = -1, whenIdle: () -> Void = {}) throws(SystemError) {
+  ///   - afterEvents: Called when the handlers of all events that came together have run.
+  public func run(idleAfter milliseconds: Int32 = -1, whenIdle: () -> Void = {}, afterEvents: () -> Void = {}) throws(SystemError) {
     var limit: Int32 = -1
     let capacity = 16
     let set = epoll.number
@@ -111,6 +114,7 @@ public final class EventLoop: Sendable {
           watch.handler(interest)
         }
       }
+      if ready > 0, !stopping.load(ordering: .acquiring) { afterEvents() }
     }
   }
 }

@@ -26,9 +26,10 @@ public enum UnixSocket {
 
   /// Connects a new socket to the one that listens at `path`.
   ///
-  /// - Throws: `SystemError`; ENAMETOOLONG for a path of more than `longestPath` bytes, EINVAL for one that is empty or has a NUL.
-  public static func connect(to path: String, kind: Kind) throws(SystemError) -> OwnedDescriptor {
-    let socket = try make(kind)
+  /// - Parameter mayWait: Whether to wait where the listener has many connections to accept; the socket is non-blocking otherwise.
+  /// - Throws: `SystemError`; EAGAIN where that would be and `mayWait` is false; ENAMETOOLONG for a path of more than `longestPath` bytes, EINVAL for one that is empty or has a NUL.
+  public static func connect(to path: String, kind: Kind, mayWait: Bool = true) throws(SystemError) -> OwnedDescriptor {
+    let socket = try make(kind, isBlocking: mayWait)
     try connect(socket.number, to: path)
     return socket
   }
@@ -75,8 +76,8 @@ public enum UnixSocket {
 
   private static let length = socklen_t(MemoryLayout<sockaddr_un>.size)
 
-  private static func make(_ kind: Kind) throws(SystemError) -> OwnedDescriptor {
-    let type = kind.number | Int32(SOCK_CLOEXEC.rawValue)
+  private static func make(_ kind: Kind, isBlocking: Bool = true) throws(SystemError) -> OwnedDescriptor {
+    let type = kind.number | Int32(SOCK_CLOEXEC.rawValue) | (isBlocking ? 0 : Int32(SOCK_NONBLOCK.rawValue))
     return OwnedDescriptor(owning: Int32(try retrying("make a socket") { Int(socket(AF_UNIX, type, 0)) }))
   }
 

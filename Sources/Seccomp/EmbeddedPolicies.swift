@@ -82,6 +82,22 @@ enum EmbeddedPolicies {
       epoll_create1: 1
 
       """#,
+      "connector.policy": #"""
+      # The process that connects Unix sockets for a device, and passes them on. It has one thread.
+
+      socket: arg0 == AF_UNIX
+      connect: 1
+      recvmsg: 1
+      sendmsg: 1
+      close: 1
+      exit_group: 1
+
+      # Memory.
+      brk: 1
+      mmap: arg2 in PROT_READ|PROT_WRITE
+      munmap: 1
+
+      """#,
       "console.policy": #"""
       # The console device: its input and output arrive open.
       @include ./common_device.policy
@@ -135,6 +151,22 @@ enum EmbeddedPolicies {
       sched_setaffinity: 1
 
       """#,
+      "net.policy": #"""
+      # The network card: the queues of a tap, which arrive open.
+      @include ./common_device.policy
+
+      # Frames, straight from and into the guest's memory.
+      readv: 1
+      writev: 1
+      # What the guest takes, and which queues it uses.
+      ioctl: arg1 == TUNSETOFFLOAD || arg1 == TUNSETQUEUE
+      # The limits of pps and bandwidth wait for their time.
+      timerfd_create: 1
+      timerfd_settime: 1
+      # Stacks of ended threads, and program text that only the start needed.
+      madvise: arg2 == MADV_DONTNEED
+
+      """#,
       "pmem.policy": #"""
       # The persistent memory device: an image file or a block device, which arrives open. The machine maps it, not this process.
       @include ./common_device.policy
@@ -151,6 +183,20 @@ enum EmbeddedPolicies {
 
       getrandom: 1
       # A driver that asks for more than its share waits for the next period.
+      timerfd_create: 1
+      timerfd_settime: 1
+      # Stacks of ended threads, and program text that only the start needed.
+      madvise: arg2 == MADV_DONTNEED
+
+      """#,
+      "user_net.policy": #"""
+      # The network card in the user's own network: a socket to passt, which arrives open.
+      @include ./common_device.policy
+
+      # Frames, over the socket.
+      readv: 1
+      writev: 1
+      # The limits of pps and bandwidth wait for their time.
       timerfd_create: 1
       timerfd_settime: 1
       # Stacks of ended threads, and program text that only the start needed.
@@ -192,6 +238,54 @@ enum EmbeddedPolicies {
       restart_syscall: 1
       exit: 1
       exit_group: 1
+
+      """#,
+      "vhost_net.policy": #"""
+      # The network card whose queues the host's kernel serves: queues of a tap and /dev/vhost-net, which arrive open.
+      @include ./common_device.policy
+
+      # What the guest takes, and which queues it uses; then the rings, which the kernel serves.
+      ioctl: arg1 == TUNSETOFFLOAD || arg1 == TUNSETQUEUE || arg1 == VHOST_SET_OWNER || arg1 == VHOST_GET_FEATURES || \
+          arg1 == VHOST_SET_FEATURES || arg1 == VHOST_SET_MEM_TABLE || arg1 == VHOST_SET_VRING_NUM || arg1 == VHOST_SET_VRING_ADDR || \
+          arg1 == VHOST_SET_VRING_BASE || arg1 == VHOST_GET_VRING_BASE || arg1 == VHOST_SET_VRING_KICK || \
+          arg1 == VHOST_SET_VRING_CALL || arg1 == VHOST_NET_SET_BACKEND
+      # The kernel's device is kept by a second descriptor.
+      fcntl: arg1 == F_DUPFD_CLOEXEC
+      # Stacks of ended threads, and program text that only the start needed.
+      madvise: arg2 == MADV_DONTNEED
+
+      """#,
+      "vhost_vsock.policy": #"""
+      # The socket device of the host's kernel, which arrives open.
+      @include ./common_device.policy
+
+      # The kernel's device: its owner and features; then where memory and rings are, and begin and end, for each driver.
+      ioctl: arg1 == VHOST_SET_OWNER || arg1 == VHOST_GET_FEATURES || arg1 == VHOST_SET_FEATURES || arg1 == VHOST_SET_MEM_TABLE || \
+          arg1 == VHOST_SET_VRING_NUM || arg1 == VHOST_SET_VRING_BASE || arg1 == VHOST_GET_VRING_BASE || arg1 == VHOST_SET_VRING_ADDR || \
+          arg1 == VHOST_SET_VRING_KICK || arg1 == VHOST_SET_VRING_CALL || arg1 == VHOST_VSOCK_SET_RUNNING
+      # A second descriptor of it.
+      fcntl: arg1 == F_DUPFD_CLOEXEC
+      # Stacks of ended threads, and program text that only the start needed.
+      madvise: arg2 == MADV_DONTNEED
+
+      """#,
+      "vsock.policy": #"""
+      # The socket device that does without the kernel's: Unix sockets, which arrive connected or are accepted here.
+      @include ./common_device.policy
+
+      # Host programs connect; each socket is made non-blocking, and how many bytes wait in it is asked before they are read.
+      accept: 1
+      fcntl: arg1 == F_SETFD || arg1 == F_SETFL
+      ioctl: arg1 == FIONREAD
+      # One direction ends before the other.
+      shutdown: 1
+      # A host program that has no room for a connection is tried again; one that does not answer is given up.
+      timerfd_create: 1
+      timerfd_settime: 1
+      # The last bytes, at the end.
+      poll: 1
+      # Stacks of ended threads, and program text that only the start needed.
+      madvise: arg2 == MADV_DONTNEED
 
       """#,
     ]
@@ -275,6 +369,22 @@ enum EmbeddedPolicies {
       epoll_create1: 1
 
       """#,
+      "connector.policy": #"""
+      # The process that connects Unix sockets for a device, and passes them on. It has one thread.
+
+      socket: arg0 == AF_UNIX
+      connect: 1
+      recvmsg: 1
+      sendmsg: 1
+      close: 1
+      exit_group: 1
+
+      # Memory.
+      brk: 1
+      mmap: arg2 in PROT_READ|PROT_WRITE
+      munmap: 1
+
+      """#,
       "console.policy": #"""
       # The console device: its input and output arrive open.
       @include ./common_device.policy
@@ -328,6 +438,22 @@ enum EmbeddedPolicies {
       sched_setaffinity: 1
 
       """#,
+      "net.policy": #"""
+      # The network card: the queues of a tap, which arrive open.
+      @include ./common_device.policy
+
+      # Frames, straight from and into the guest's memory.
+      readv: 1
+      writev: 1
+      # What the guest takes, and which queues it uses.
+      ioctl: arg1 == TUNSETOFFLOAD || arg1 == TUNSETQUEUE
+      # The limits of pps and bandwidth wait for their time.
+      timerfd_create: 1
+      timerfd_settime: 1
+      # Stacks of ended threads, and program text that only the start needed.
+      madvise: arg2 == MADV_DONTNEED
+
+      """#,
       "pmem.policy": #"""
       # The persistent memory device: an image file or a block device, which arrives open. The machine maps it, not this process.
       @include ./common_device.policy
@@ -344,6 +470,20 @@ enum EmbeddedPolicies {
 
       getrandom: 1
       # A driver that asks for more than its share waits for the next period.
+      timerfd_create: 1
+      timerfd_settime: 1
+      # Stacks of ended threads, and program text that only the start needed.
+      madvise: arg2 == MADV_DONTNEED
+
+      """#,
+      "user_net.policy": #"""
+      # The network card in the user's own network: a socket to passt, which arrives open.
+      @include ./common_device.policy
+
+      # Frames, over the socket.
+      readv: 1
+      writev: 1
+      # The limits of pps and bandwidth wait for their time.
       timerfd_create: 1
       timerfd_settime: 1
       # Stacks of ended threads, and program text that only the start needed.
@@ -385,6 +525,54 @@ enum EmbeddedPolicies {
       restart_syscall: 1
       exit: 1
       exit_group: 1
+
+      """#,
+      "vhost_net.policy": #"""
+      # The network card whose queues the host's kernel serves: queues of a tap and /dev/vhost-net, which arrive open.
+      @include ./common_device.policy
+
+      # What the guest takes, and which queues it uses; then the rings, which the kernel serves.
+      ioctl: arg1 == TUNSETOFFLOAD || arg1 == TUNSETQUEUE || arg1 == VHOST_SET_OWNER || arg1 == VHOST_GET_FEATURES || \
+          arg1 == VHOST_SET_FEATURES || arg1 == VHOST_SET_MEM_TABLE || arg1 == VHOST_SET_VRING_NUM || arg1 == VHOST_SET_VRING_ADDR || \
+          arg1 == VHOST_SET_VRING_BASE || arg1 == VHOST_GET_VRING_BASE || arg1 == VHOST_SET_VRING_KICK || \
+          arg1 == VHOST_SET_VRING_CALL || arg1 == VHOST_NET_SET_BACKEND
+      # The kernel's device is kept by a second descriptor.
+      fcntl: arg1 == F_DUPFD_CLOEXEC
+      # Stacks of ended threads, and program text that only the start needed.
+      madvise: arg2 == MADV_DONTNEED
+
+      """#,
+      "vhost_vsock.policy": #"""
+      # The socket device of the host's kernel, which arrives open.
+      @include ./common_device.policy
+
+      # The kernel's device: its owner and features; then where memory and rings are, and begin and end, for each driver.
+      ioctl: arg1 == VHOST_SET_OWNER || arg1 == VHOST_GET_FEATURES || arg1 == VHOST_SET_FEATURES || arg1 == VHOST_SET_MEM_TABLE || \
+          arg1 == VHOST_SET_VRING_NUM || arg1 == VHOST_SET_VRING_BASE || arg1 == VHOST_GET_VRING_BASE || arg1 == VHOST_SET_VRING_ADDR || \
+          arg1 == VHOST_SET_VRING_KICK || arg1 == VHOST_SET_VRING_CALL || arg1 == VHOST_VSOCK_SET_RUNNING
+      # A second descriptor of it.
+      fcntl: arg1 == F_DUPFD_CLOEXEC
+      # Stacks of ended threads, and program text that only the start needed.
+      madvise: arg2 == MADV_DONTNEED
+
+      """#,
+      "vsock.policy": #"""
+      # The socket device that does without the kernel's: Unix sockets, which arrive connected or are accepted here.
+      @include ./common_device.policy
+
+      # Host programs connect; each socket is made non-blocking, and how many bytes wait in it is asked before they are read.
+      accept: 1
+      fcntl: arg1 == F_SETFD || arg1 == F_SETFL
+      ioctl: arg1 == FIONREAD
+      # One direction ends before the other.
+      shutdown: 1
+      # A host program that has no room for a connection is tried again; one that does not answer is given up.
+      timerfd_create: 1
+      timerfd_settime: 1
+      # The last bytes, at the end.
+      ppoll: 1
+      # Stacks of ended threads, and program text that only the start needed.
+      madvise: arg2 == MADV_DONTNEED
 
       """#,
     ]

@@ -14,8 +14,15 @@ public protocol DeviceBlueprint: Sendable {
   /// How many requests each ring (io_uring) that the device uses may have in flight; the rings are given back to `init` in this order.
   var rings: [Int] { get }
 
-  /// The bytes of memory that the device may take beside what any does.
-  var memory: UInt64 { get }
+  /// The beginnings of paths: a process outside connects Unix sockets for the device, of paths that begin so and end in a decimal number
+  /// (`ConnectorRequest`). The device's ends of the connections to those processes are given back to `init` after `descriptors`.
+  var connectors: [String] { get }
+
+  /// How many descriptors the device may have open beyond what every device needs.
+  var extraDescriptors: Int { get }
+
+  /// The bytes of memory that the device may take beyond what every device may.
+  var extraMemory: UInt64 { get }
 
   /// Writes everything else.
   func encode(to writer: inout ByteWriter)
@@ -32,9 +39,12 @@ public protocol DeviceBlueprint: Sendable {
 extension DeviceBlueprint {
   /// None.
   public var rings: [Int] { [] }
-
   /// None.
-  public var memory: UInt64 { 0 }
+  public var connectors: [String] { [] }
+  /// None.
+  public var extraDescriptors: Int { 0 }
+  /// None.
+  public var extraMemory: UInt64 { 0 }
 }
 
 /// Descriptors and rings that came with a blueprint, to be taken one after the other.

@@ -1,4 +1,5 @@
 public import GuestMemory
+public import Platform
 
 /// What kind of device this is (virtio 1.2, section 5).
 public struct VirtioDeviceType: RawRepresentable, Hashable, Sendable {
@@ -7,6 +8,8 @@ public struct VirtioDeviceType: RawRepresentable, Hashable, Sendable {
   /// Makes a type from the specification's number.
   public init(rawValue: UInt16) { self.rawValue = rawValue }
 
+  /// A network card (section 5.1).
+  public static let net = VirtioDeviceType(rawValue: 1)
   /// A block device (section 5.2).
   public static let block = VirtioDeviceType(rawValue: 2)
   /// A console (section 5.3).
@@ -15,6 +18,8 @@ public struct VirtioDeviceType: RawRepresentable, Hashable, Sendable {
   public static let entropy = VirtioDeviceType(rawValue: 4)
   /// A memory balloon (section 5.5).
   public static let balloon = VirtioDeviceType(rawValue: 5)
+  /// Sockets between guest and host (section 5.10).
+  public static let socket = VirtioDeviceType(rawValue: 19)
   /// Persistent memory (section 5.19).
   public static let pmem = VirtioDeviceType(rawValue: 27)
 }
@@ -114,6 +119,12 @@ public struct VirtioActivation: Sendable {
 public protocol VirtioInterrupt: AnyObject, Sendable {
   /// A queue has used buffers that the driver wants to hear of. `VirtQueue.notify` calls this after asking the driver's wishes.
   func signalUsed(queue: UInt16)
+
+  /// Says who else serves a queue, as the host's kernel does. The handler is told now, and at each change, which event interrupts the driver
+  /// for that queue; with nil, `signalUsed` is to be called. An event that was told is no longer used when the next call returns.
+  ///
+  /// - Parameter handler: May be called from any thread, and must call nothing here; nil when nobody else serves the queue any more.
+  func lend(queue: UInt16, to handler: (@Sendable (EventFD?) -> Void)?)
 
   /// The configuration space has changed: the generation counts up and the driver is told (section 2.5).
   func signalConfigurationChange()

@@ -34,6 +34,9 @@ public final class FakeInterrupt: VirtioInterrupt {
     event.signal()
   }
 
+  /// Lends nothing: all is to be signalled here.
+  public func lend(queue: UInt16, to handler: (@Sendable (EventFD?) -> Void)?) { handler?(nil) }
+
   /// Notes that the configuration changed.
   public func signalConfigurationChange() {
     state.withLock { $0.configurationChanges += 1 }

@@ -1,5 +1,6 @@
 import CommandLine
 import Machine
+import VsockDevice
 
 /// Makes the configuration that the arguments of `crosvm run` describe.
 enum RunCommand {
@@ -20,6 +21,11 @@ enum RunCommand {
       of: DiskOptions.block, DiskOptions.rootDisk, DiskOptions.rwroot, DiskOptions.disk, DiskOptions.rwdisk, DiskOptions.qcow,
       DiskOptions.rwqcow)
     configuration.persistentMemory = try arguments.values(of: PmemOptions.pmem, PmemOptions.pmemDevice, PmemOptions.rwPmemDevice)
+    configuration.vsock = try arguments.value(of: VsockOptions.vsock)
+    if let context = try arguments.value(of: VsockOptions.cid) {
+      configuration.vsock = VsockConfiguration(context: VsockOptions.number(context))
+    }
+    configuration.networkCards = try networkCards(arguments)
     configuration.serialPorts = try arguments.values(of: SerialOption.serial)
     let isSplit = arguments.contains(RunOptions.splitIrqchip)
     configuration.interruptController = try arguments.value(of: RunOptions.irqchip) ?? (isSplit ? .split : .kernel)

@@ -62,6 +62,11 @@ import Virtio
   }
 
   @Test("Random bytes are requests that keep the parser's promises, or none") func randomRequests() {
+    // On the largest of disks, the last sector that has an offset in bytes: its end has none. (All runs use the same memory, one after the other.)
+    let choices: [UInt8] = [5, 0x7f, 0xff, 0, 2, 255, 0, 0]
+    let request: [UInt8] = [13] + [UInt8](repeating: 0, count: 15) + [255, 255, 255, 255, 255, 255, 127, 0, 1, 0, 0, 0, 0, 0, 0, 0]
+    #expect(fuzzBlockRequest(choices + request) == .answered(.ioError))
+
     var generator = SystemRandomNumberGenerator()
     for _ in 0..<4000 {
       var bytes = (0..<Int.random(in: 0...100, using: &generator)).map { _ in UInt8.random(in: .min ... .max, using: &generator) }
@@ -70,12 +75,5 @@ import Virtio
       if bytes.count > 24, bytes[7] & 4 != 0 { bytes.replaceSubrange(17..<24, with: [0, 0, 0, 0, 0, 0, 0]) }
       fuzzBlockRequest(bytes)
     }
-  }
-
-  @Test("A range whose end is no number of bytes is refused, however large the disk is") func endOfAllNumbers() {
-    // The largest disk, all features, room for a status; a request to fill the last sector that has an offset in bytes.
-    let choices: [UInt8] = [5, 0x7f, 0xff, 0, 2, 255, 0, 0]
-    let request: [UInt8] = [13] + [UInt8](repeating: 0, count: 15) + [255, 255, 255, 255, 255, 255, 127, 0, 1, 0, 0, 0, 0, 0, 0, 0]
-    #expect(fuzzBlockRequest(choices + request) == .answered(.ioError))
   }
 }

@@ -22,18 +22,18 @@ import VirtioTesting
 
   @Test("No more requests are served than allowed, and a burst is") func requests() throws {
     // 10 at once, 20 more at 100 a second.
-    #expect(try time(30, bytes: 512) { $0.limits.requests = BlockLimits.Rate(perSecond: 100, burst: 10) } >= 190_000_000)
+    #expect(try time(30, bytes: 512) { $0.limits.requests = RateLimits.Rate(perSecond: 100, burst: 10) } >= 190_000_000)
     // A burst that covers all of them; without it the others would take a second each.
-    #expect(try time(30, bytes: 512) { $0.limits.requests = BlockLimits.Rate(perSecond: 1, burst: 100) } < 29_000_000_000)
+    #expect(try time(30, bytes: 512) { $0.limits.requests = RateLimits.Rate(perSecond: 1, burst: 100) } < 29_000_000_000)
   }
 
   @Test("No more bytes are moved than allowed, in requests larger than the burst, too") func bytes() throws {
-    #expect(try time(5, bytes: 65536) { $0.limits.bytes = BlockLimits.Rate(perSecond: 1 << 20, burst: 4096) } >= 230_000_000)
+    #expect(try time(5, bytes: 65536) { $0.limits.bytes = RateLimits.Rate(perSecond: 1 << 20, burst: 4096) } >= 230_000_000)
   }
 
   @Test("A disk that waits for its turn can be reset, suspended and resumed") func waiting() throws {
     let file = try ImageFile(size: 1 << 20)
-    let device = try file.device { $0.limits.requests = BlockLimits.Rate(perSecond: 20, burst: 1) }
+    let device = try file.device { $0.limits.requests = RateLimits.Rate(perSecond: 20, burst: 1) }
     try withActivatedDevice(device) { guest in
       for round in 0..<3 {
         try guest.expect(sectors: 0, [UInt8](repeating: 0, count: 512))

@@ -2,6 +2,7 @@ import BasicDevices
 import BlockDevice
 import Glibc
 import Machine
+import NetDevice
 import Platform
 import PlatformDevices
 import Testing
@@ -176,6 +177,21 @@ struct VMConfigurationTests {
     let image = directory.file("disk", mode: 0)
     expect(machine { $0.disks = [.init(path: image)] }, toFailWith: "cannot be read")
     expect(VMConfiguration(boot: .kernel(.init(path: image))), toFailWith: "cannot be read")
+  }
+
+  @Test func networkCardsShareNothing() throws {
+    let tap = { NetConfiguration(.tap(name: $0)) }
+    #expect(machine { $0.networkCards = [tap("a"), tap("b")] }.pciDeviceCount == 4)
+    expect(machine { $0.networkCards = [tap("a"), tap("b"), tap("a")] }, toFailWith: "two network cards", "tap a; give")
+    let descriptors = [NetConfiguration(.descriptor(5)), NetConfiguration(.descriptor(5))]
+    expect(machine { $0.networkCards = descriptors }, toFailWith: "two network cards", "descriptor 5")
+    var many = tap("b")
+    many.pairCount = 17
+    expect(machine { $0.networkCards = [tap("a"), many] }, toFailWith: "network card 2: 17 pairs", "give 1 to 16")
+    var (first, second) = (tap("a"), tap("b"))
+    first.mac = MACAddress(rawValue: 0x02_00_00_00_00_01)
+    second.mac = first.mac
+    expect(machine { $0.networkCards = [first, second] }, toFailWith: "MAC address 02:00:00:00:00:01")
   }
 
   @Test func theSyslogTagIsAWord() {

@@ -2,8 +2,11 @@ import BasicDevices
 import BlockDevice
 import CommandLine
 import Machine
+import NetDevice
+import Platform
 import PlatformDevices
 import Testing
+import VsockDevice
 
 @testable import crosvm
 
@@ -28,6 +31,15 @@ struct RunOptionsTests {
     #expect(try configuration("--bios", "b") == VMConfiguration(boot: .firmware(path: "b")))
   }
 
+  @Test func socketsBetweenGuestAndHost() throws {
+    #expect(try configuration("--cid", "3", "k").vsock == VsockConfiguration(context: 3))
+    #expect(try configuration("--vsock", "cid=4294967294", "k").vsock == VsockConfiguration(context: 4_294_967_294))
+    #expect(try configuration("--vsock", "5,socket=/s", "k").vsock == VsockConfiguration(context: 5, backend: .socket(path: "/s")))
+    #expect(try configuration("--vsock", "cid=5,device=/d", "k").vsock == VsockConfiguration(context: 5, backend: .kernel(path: "/d")))
+    #expect(throws: UsageError.self) { try configuration("--vsock", "cid=5,socket=/s,device=/d", "k") }
+    #expect(throws: UsageError.self) { try configuration("--cid", "2", "k") }
+  }
+
   @Test func everyOptionReachesTheConfiguration() throws {
     let configuration = try configuration(
       "-i", "initrd", "-p", "quiet", "--params=a b", "-c4", "--cpu-affinity", "0,2-3", "-m", "512", "--irqchip", "split", "--no-rng",
@@ -50,6 +62,29 @@ struct RunOptionsTests {
     #expect(try configuration("--cpu-affinity", "0=0,1:1=2", "k").cpus.affinity == .each([0: [0, 1], 1: [2]]))
     #expect(try configuration("--split-irqchip", "k").interruptController == .split)
     #expect(try configuration("--irqchip", "kernel", "k").interruptController == .kernel)
+  }
+
+  @Test func networkCardsKeepTheirOrderAndThoseOfOlderOptionsComeLast() throws {
+    let configuration = try configuration(
+      "--host_ip", "10.0.0.1", "--netmask=255.255.255.0", "--mac", "02:00:00:00:00:05", "--tap-fd", "7", "k", "--vhost-net", "--tap-name",
+      "tap1", "--net",
+      "tap2,vq-pairs=4,packed-queue,mtu=9000,mac=02:00:00:00:00:06,bandwidth=1M,pps=1000", "--net", "host-ip=10.1.0.1,netmask=255.255.0.0",
+      "--net", "tap-fd=8,vhost-net")
+    let addresses = try ["10.0.0.1", "255.255.255.0", "10.1.0.1", "255.255.0.0"].map { try #require(IPv4Address($0)) }
+    var full = NetConfiguration(.tap(name: "tap2"))
+    (full.pairCount, full.usesPackedQueue, full.mtu, full.mac) = (4, true, 9000, MACAddress("02:00:00:00:00:06"))
+    full.limits.bytes = RateLimits.Rate(perSecond: 1 << 20)
+    full.limits.requests = RateLimits.Rate(perSecond: 1000)
+    var last = NetConfiguration(.host(address: addresses[0], netmask: addresses[1]))
+    last.mac = MACAddress("02:00:00:00:00:05")
+    last.usesKernel = true
+    var kernel = NetConfiguration(.descriptor(8))
+    kernel.usesKernel = true
+    #expect(
+      configuration.networkCards == [
+        NetConfiguration(.descriptor(7)), NetConfiguration(.tap(name: "tap1")), full,
+        NetConfiguration(.host(address: addresses[2], netmask: addresses[3])), kernel, last,
+      ])
   }
 
   @Test func disksKeepTheOrderOfTheCommandLine() throws {
@@ -171,8 +206,27 @@ struct RunOptionsTests {
         ["k", "--serial", "hardware=virtio-console,earlycon"],
         "earlycon needs a 16550, at character 25; give hardware=serial or drop earlycon"
       ),
-      (["k", "--net", "tap-fd=3"], "--net is not available in this build: it has no network devices"),
-      (["k", "--host_ip=1.2.3.4"], "--host_ip is not available in this build: it has no network devices"),
+      (["k", "--net", "vq-pairs=2"], "--net: the card has no network; give one of tap-name, tap-fd and host-ip"),
+      (["k", "--net", "tap0,tap-fd=3"], "--net: the card has several networks; give one of tap-name, tap-fd and host-ip"),
+      (
+        ["k", "--net", "host-ip=1.2.3.4"], "--net \"host-ip=1.2.3.4\": host-ip needs a netmask, at character 9; give netmask=255.255.255.0"
+      ),
+      (["k", "--net", "tap0,netmask=255.0.0.0"], "a netmask means nothing without host-ip, at character 14; give host-ip, too"),
+      (["k", "--net", "tap0,netmask=255.0.0.1"], "\"255.0.0.1\" is not possible, at character 14; give a netmask in the form x.x.x.x"),
+      (["k", "--net", "a/b"], "--net: \"a/b\" is not possible; give the name of a tap"),
+      (["k", "--net", "tap-fd=2"], "\"2\" is out of range, at character 8; give a whole number from 3"),
+      (["k", "--net", "tap0,vq-pairs=17"], "\"17\" is out of range, at character 15; give a whole number from 1 to 16"),
+      (["k", "--net", "tap0,mtu=67"], "\"67\" is out of range, at character 10; give a whole number from 68 to 65535"),
+      (["k", "--net", "tap0,mac=01:00:00:00:00:00"], "give a MAC address of one card in the form XX:XX:XX:XX:XX:XX"),
+      (["k", "--net", "tap0,pci-address=1"], "the key \"pci-address\" is not available in this build, at character 6; drop it"),
+      (["k", "--tap-fd", "x"], "--tap-fd: \"x\" is not a whole number; give a whole number from 3"),
+      (["k", "--host-ip", "10.0.0"], "--host-ip: \"10.0.0\" is not possible; give an IPv4 address in the form x.x.x.x"),
+      (["k", "--host-ip", "10.0.0.1"], "--host-ip needs a netmask; give --netmask, too"),
+      (["k", "--netmask", "255.0.0.0"], "--netmask means nothing without --host-ip; give that, too, or use --net"),
+      (["k", "--mac", "02:00:00:00:00:01"], "--mac means nothing without --host-ip; give that, too, or use --net"),
+      (["k", "--vhost-net"], "--vhost-net means nothing without --host-ip; give that, too, or use --net"),
+      (["k", "--cid", "3"], "--cid is not available in this build: it has no vsock device"),
+      (["k", "--shared_dir=/:x"], "--shared_dir is not available in this build: it has no shared directories"),
       (["k", "--gdb", "1"], "--gdb is not available in this build: it has no debugger interface"),
       (["k", "l"], "\"l\" is one argument too many; the last is KERNEL, and options begin with --"),
     ] as [([String], String)])

@@ -45,6 +45,19 @@ import Testing
     #expect(try QemuImg.content(folder["b"], in: folder.path) == fileContent(folder["a"]))
   }
 
+  /// Several threads work on it, and yet each image has its bytes at the same place, in the order of the disk.
+  @Test func theSameDiskBecomesTheSameFile() throws {
+    let folder = try Folder()
+    try QemuImg.shell("qemu-img create -q -f raw \(folder["a"]) 40M")
+    try QemuImg.io(folder["a"], (0..<40).map { "write -P \($0 + 1) \($0)M \($0 % 3 == 0 ? "1M" : "700k")" }, format: "raw")
+    try convert(folder["a"], folder["first"], .qcow2(Qcow2Image.Format()))
+    let first = try fileContent(folder["first"])
+    for number in 0..<10 {
+      try convert(folder["a"], folder["\(number)"], .qcow2(Qcow2Image.Format()))
+      #expect(try fileContent(folder["\(number)"]) == first)
+    }
+  }
+
   @Test func aBackingFileBecomesPartOfIt() throws {
     let folder = try Folder()
     try makeSource(folder["base"])

@@ -61,7 +61,9 @@ enum SystemCalls {
   private static func policies(of thread: String) -> [String] {
     if thread.hasPrefix("vcpu") { return ["main", "vcpu"] }
     if thread == "crosvm" || thread == "serial output" || thread == "stdin" { return ["main"] }
-    return ["block", "pmem", "rng", "console", "balloon"].filter { thread.hasPrefix($0) || thread.hasPrefix("virtio_\($0)") }
+    return ["block", "pmem", "net", "vhost_net", "user_net", "rng", "console", "balloon", "vsock", "vhost_vsock", "connector"].filter {
+      thread.hasPrefix($0) || thread.hasPrefix("virtio_\($0)")
+    }
   }
 
   /// What no guest test can make happen, and why it is allowed all the same.
@@ -87,7 +89,7 @@ enum SystemCalls {
       seen[words[1], default: []].formUnion(words[2...])
     }
     var complaints: [String] = []
-    for policy in ["main", "vcpu", "block", "pmem", "rng", "console", "balloon"] {
+    for policy in ["main", "vcpu", "block", "pmem", "net", "vhost_net", "user_net", "rng", "console", "balloon"] {
       let unused = try SeccompPolicy.load(policy, directory: nil).allowedCalls.filter {
         exempt[$0] == nil && exempt["\(policy) \($0)"] == nil && !(seen[policy] ?? []).contains($0)
       }

@@ -2,6 +2,7 @@ import BasicDevices
 import BlockDevice
 import CLinux
 import Glibc
+import NetDevice
 import Platform
 import Testing
 import Virtio
@@ -96,6 +97,37 @@ import VirtioTesting
       #expect(device.type == .pmem && device.readConfiguration(offset: 0, width: 8) == 0x1_0000_0000)
       #expect(device.readConfiguration(offset: 8, width: 8) == 0x20_0000)
     }
+  }
+
+  /// What a network card's blueprint writes, made by hand, for a tap needs privileges.
+  private func networkCard(mac: UInt64 = 0x02_00_00_00_00_01, mtu: UInt16 = 9000, offloads: UInt32 = 0x1f, pairs: UInt8) -> [UInt8] {
+    var writer = ByteWriter()
+    writer.put(mac)
+    writer.put(mtu)
+    writer.put(RateLimits.Rate(perSecond: 1000))
+    writer.put(nil as RateLimits.Rate?)
+    writer.put(offloads)
+    writer.put(pairs)
+    return writer.bytes
+  }
+
+  private func ends(_ count: Int) throws -> [DescriptorBox] {
+    try (0..<count).map { _ in DescriptorBox(try OwnedDescriptor.open("/dev/null", flags: O_RDWR)) }
+  }
+
+  @Test func aNetworkCardGoesToAnotherProcess() throws {
+    let blueprint = try read(networkCard(pairs: 2), try ends(2), as: NetBlueprint.self)
+    try check(blueprint, descriptors: 2)
+    let device = try blueprint.build(logger: silent)
+    #expect(device.type == .net && device.queueSizes == [256, 256, 256, 256, 64])
+    #expect(device.readConfiguration(offset: 0, width: 6) == 0x01_00_00_00_00_02 && device.readConfiguration(offset: 10, width: 2) == 9000)
+    let offloads = NetFeatures.hostTSO4 | NetFeatures.guestTSO6 | NetFeatures.hostUFO | NetFeatures.mtu | NetFeatures.multipleQueues
+    #expect(device.features & offloads == offloads && device.features & NetFeatures.hostUSO == 0)
+    for pairs in [0, 17, 255] as [UInt8] {
+      #expect(throws: MalformedBytes.self) { try read(networkCard(pairs: pairs), try ends(20), as: NetBlueprint.self) }
+    }
+    let plain = try read(networkCard(mtu: 67, offloads: 0, pairs: 1), try ends(1), as: NetBlueprint.self).build(logger: silent)
+    #expect(plain.features & (NetFeatures.mtu | NetFeatures.checksum | NetFeatures.guestChecksum | NetFeatures.multipleQueues) == 0)
   }
 
   @Test func aDescriptorIsTakenOnce() throws {

@@ -5,6 +5,7 @@ import Platform
 import SandboxTesting
 import Synchronization
 import Testing
+import VirtioTesting
 
 @testable import Sandbox
 

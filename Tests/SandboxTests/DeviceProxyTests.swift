@@ -4,6 +4,7 @@ import PCI
 import Platform
 import Synchronization
 import Testing
+import VirtioTesting
 
 @testable import Sandbox
 

@@ -31,7 +31,8 @@ import VirtioTesting
     DeviceSpecification(
       name: "block0", kind: "block", offersPackedRing: true, hasLine: false, level: .critical,
       regions: (0..<regions).map { (GuestAddress(UInt64($0) << 32), 1 << 30) }, rings: [256, 4],
-      memory: 4 << 30, program: [6, 0, 0, 0, 0, 0, 255, 127], blueprint: [1, 2, 3])
+      connectors: ["/run/é_"], extraDescriptors: 9000, extraMemory: 4 << 30, program: [6, 0, 0, 0, 0, 0, 255, 127],
+      connectorProgram: [9], blueprint: [1, 2, 3])
   }
 
   @Test func everyMessageIsReadAsItWasSent() throws {
@@ -53,6 +54,7 @@ import VirtioTesting
     }
     #expect(read.name == "block0" && read.kind == "block" && read.offersPackedRing && !read.hasLine && read.level == .critical)
     #expect(read.regions.map(\.base.rawValue) == [0, 1 << 32] && read.regions.map(\.size) == [1 << 30, 1 << 30])
+    #expect(read.connectors == ["/run/é_"] && read.extraDescriptors == 9000 && read.connectorProgram == [9])
     #expect(read.program.count == 8 && read.blueprint == [1, 2, 3])
   }
 

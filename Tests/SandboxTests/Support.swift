@@ -16,28 +16,6 @@ func randomBytes(_ count: Int, using generator: inout SplitMix) -> [UInt8] {
 
 let silent = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
 
-/// Lines of a logger, kept.
-final class LogLines: Sendable {
-  private let lines = Mutex<[String]>([])
-
-  var all: [String] { lines.withLock { $0 } }
-
-  var logger: Logger { Logger(label: "test") { _ in Handler(lines: self) } }
-
-  private struct Handler: LogHandler {
-    let lines: LogLines
-    var logLevel = Logger.Level.trace
-    var metadata: Logger.Metadata = [:]
-
-    subscript(metadataKey key: String) -> Logger.Metadata.Value? {
-      get { metadata[key] }
-      set { metadata[key] = newValue }
-    }
-
-    func log(event: LogEvent) { lines.lines.withLock { $0.append("\(event.level) \(event.message)") } }
-  }
-}
-
 extension DeviceChannel.Patience {
   /// For a peer that does not answer: long enough for one that does, on a busy host.
   static let short = milliseconds(30)

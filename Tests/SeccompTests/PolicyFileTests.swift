@@ -5,7 +5,10 @@ import Testing
 @testable import Seccomp
 
 @Suite struct PolicyFileTests {
-  static let names = ["balloon", "block", "common", "common_device", "console", "main", "pmem", "rng", "vcpu"]
+  static let names = [
+    "balloon", "block", "common", "common_device", "connector", "console", "main", "net", "pmem", "rng", "user_net", "vcpu", "vhost_net",
+    "vhost_vsock", "vsock",
+  ]
 
   /// The directory of an architecture's policies in the sources.
   static func directory(of architecture: Architecture) -> String {

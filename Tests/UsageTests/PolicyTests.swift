@@ -9,7 +9,7 @@ struct PolicyTests {
   init() throws {
     workplace.write("resets", Firmware.resets)
     workplace.write("looks", Firmware.looksAtADevice)
-    for name in ["main", "vcpu", "rng", "balloon", "block", "pmem", "console", "common_device", "common"] {
+    for name in ["main", "vcpu", "rng", "balloon", "block", "net", "vhost_net", "user_net", "pmem", "console", "common_device", "common"] {
       workplace.write("\(name).policy", Array(try text(of: name).utf8))
     }
   }

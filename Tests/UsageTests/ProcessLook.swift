@@ -15,9 +15,12 @@ struct ProcessLook {
     path = "/proc/\(identifier)/task/\(thread)"
   }
 
+  /// All processes.
+  static var all: [ProcessLook] { names(in: "/proc").compactMap { pid_t($0) }.map { ProcessLook($0) } }
+
   /// The processes of a session.
   static func session(_ session: pid_t) -> [ProcessLook] {
-    names(in: "/proc").compactMap { pid_t($0) }.map { ProcessLook($0) }.filter { process in
+    all.filter { process in
       // After the name in parentheses: state, parent, group, session.
       let fields = process.read("stat").split(separator: ")").last?.split(separator: " ") ?? []
       return fields.count > 3 && fields[3] == "\(session)" && fields[0] != "Z"
@@ -40,6 +43,9 @@ struct ProcessLook {
     let line = read("limits").split(separator: "\n").first { $0.hasPrefix(name) }
     return line?.dropFirst(26).split(separator: " ").first.map { String($0) }
   }
+
+  /// The words that it was started with.
+  var words: [String] { read("cmdline").split(separator: "\0").map(String.init) }
 
   /// What it was started with in its environment.
   var environment: String { read("environ") }

@@ -74,6 +74,8 @@ struct UsageErrorTests {
     Mistake("run", "--block", "disk,redonly", "kernel", says: "\"redonly\" is not a known key, at character 6", "known are path, ro"),
     Mistake("run", "--block", "disk,queues=two", "kernel", says: "\"two\" is not a whole number, at character 13; give"),
     Mistake("run", "--block", "ro", "--block", "ro=true", "kernel", says: "there is no path; give path=PATH"),
+    Mistake("run", "--net", "tap0,mak=1", "kernel", says: "\"mak\" is not a known key, at character 6; did you mean mac?"),
+    Mistake("run", "--net", "tap0", "--tap-name", "tap0", "kernel", says: "two network cards are to use the tap tap0; give each"),
     Mistake("run", "--serial", "tipe=stdout", "kernel", says: "\"tipe\" is not a known key; did you mean type?"),
     Mistake("run", "--serial", "file", "kernel", says: "type file needs a path; give path=PATH"),
   ])

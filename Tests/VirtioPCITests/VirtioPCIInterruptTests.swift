@@ -49,6 +49,49 @@ import Virtio
     #expect(guest.load(0x7000, 8) == 0)
   }
 
+  /// Whoever serves a queue in the device's place, and what it was told.
+  private final class Borrower: Sendable {
+    let told = Mutex<[EventFD?]>([])
+    var isOpen: [Bool] { told.withLock { $0.map { $0 != nil } } }
+    var handler: @Sendable (EventFD?) -> Void { { event in self.told.withLock { $0.append(event) } } }
+  }
+
+  @Test func anEventIsLentWhileItsVectorIsOpen() throws {
+    let (guest, interrupt) = try started(vectors: true)
+    let borrower = Borrower()
+    interrupt.lend(queue: 0, to: borrower.handler)
+    #expect(borrower.isOpen == [false, true])
+    borrower.told.withLock { $0 }.last??.signal()
+    #expect(guest.messages.sent(0x41) == 1)
+    // Masked and open again; what came meanwhile is pending as ever.
+    guest.store(0x601c, 4, 1)
+    interrupt.signalUsed(queue: 0)
+    guest.store(0x601c, 4, 0)
+    #expect(borrower.isOpen == [false, true, false, true])
+    #expect(guest.messages.sent(0x41) == 1)
+    // The queue gets another vector, and then none.
+    guest.store(Common.queueSelect, 2, 0)
+    guest.store(Common.queueVector, 2, 2)
+    borrower.told.withLock { $0 }.last??.signal()
+    #expect(guest.messages.sent(0x42) == 1)
+    guest.store(Common.queueVector, 2, 0xffff)
+    #expect(borrower.isOpen == [false, true, false, true, false, true, false])
+    // Who has given the queue back hears nothing.
+    interrupt.lend(queue: 0, to: nil)
+    guest.store(Common.queueVector, 2, 1)
+    #expect(borrower.isOpen.count == 7)
+  }
+
+  @Test func withoutVectorsNoEventIsLent() throws {
+    let (guest, interrupt) = try started(vectors: false)
+    let borrower = Borrower()
+    interrupt.lend(queue: 0, to: borrower.handler)
+    interrupt.lend(queue: 0xffff, to: borrower.handler)
+    #expect(borrower.isOpen.count >= 2 && borrower.isOpen.allSatisfy { !$0 })
+    guest.enableVectors()
+    #expect(borrower.isOpen.last == true)
+  }
+
   @Test func aResetForgetsWhatIsPending() throws {
     let (guest, interrupt) = try started(vectors: true)
     guest.store(0x601c, 4, 1)

@@ -9,6 +9,7 @@
 #include <linux/falloc.h>
 #include <linux/filter.h>
 #include <linux/fs.h>
+#include <linux/if_tun.h>
 #include <linux/io_uring.h>
 #include <linux/capability.h>
 #include <linux/kvm.h>
@@ -16,7 +17,10 @@
 #include <linux/openat2.h>
 #include <linux/seccomp.h>
 #include <linux/stat.h>
+#include <linux/vhost.h>
 #include <malloc.h>
+#include <net/if.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stddef.h>
@@ -35,6 +39,7 @@
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
 #include <sys/uio.h>
+#include <spawn.h>
 #include <sys/wait.h>
 #include <ucontext.h>
 #include <termios.h>
@@ -45,6 +50,7 @@
 int fallocate(int fd, int mode, off_t offset, off_t length);
 long syscall(long number, ...);
 int memfd_create(const char *name, unsigned int flags);
+int posix_spawn_file_actions_addclosefrom_np(posix_spawn_file_actions_t *actions, int first);
 int pthread_setname_np(pthread_t thread, const char *name);
 ssize_t pwritev2(int fd, const struct iovec *buffers, int count, off_t offset, int flags);
 int statx(int directory, const char *path, int flags, unsigned int mask, struct statx *result);
@@ -183,6 +189,59 @@ static inline int clinux_SIGRTMIN(void) { return SIGRTMIN; }
 // Block device ioctls.
 static const unsigned long clinux_BLKGETSIZE64 = BLKGETSIZE64, clinux_BLKDISCARD = BLKDISCARD, clinux_BLKZEROOUT = BLKZEROOUT;
 
+// Network interfaces (netdevice(7)) and taps (Documentation/networking/tuntap.rst of Linux): the kernel's structure is a union under a name.
+static inline struct ifreq clinux_interface(const char *name) {
+  struct ifreq request = {0};
+  __builtin_strncpy(request.ifr_name, name, IFNAMSIZ - 1);
+  return request;
+}
+// Makes `fd` a queue of the tap; `name` has room for IFNAMSIZ bytes, and takes the name that the kernel made of a pattern.
+static inline int clinux_tun_attach(int fd, char *name, short flags) {
+  struct ifreq request = clinux_interface(name);
+  request.ifr_flags = flags;
+  int code = ioctl(fd, TUNSETIFF, &request);
+  if (code == 0) __builtin_memcpy(name, request.ifr_name, IFNAMSIZ);
+  return code;
+}
+// What the tap is called, and its flags; negative for none.
+static inline int clinux_tun_describe(int fd, char *name) {
+  struct ifreq request = {0};
+  if (ioctl(fd, TUNGETIFF, &request) != 0) return -1;
+  __builtin_memcpy(name, request.ifr_name, IFNAMSIZ);
+  return (unsigned short)request.ifr_flags;
+}
+static inline int clinux_tun_set_queue(int fd, short flags) {
+  struct ifreq request = {0};
+  request.ifr_flags = flags;
+  return ioctl(fd, TUNSETQUEUE, &request);
+}
+static inline int clinux_interface_set_address(int socket, unsigned long what, const char *name, unsigned address) {
+  struct ifreq request = clinux_interface(name);
+  struct sockaddr_in internet = {.sin_family = AF_INET, .sin_addr = {__builtin_bswap32(address)}};
+  __builtin_memcpy(&request.ifr_addr, &internet, sizeof internet);
+  return ioctl(socket, what, &request);
+}
+static inline int clinux_interface_set_flags(int socket, const char *name, short flags) {
+  struct ifreq request = clinux_interface(name);
+  request.ifr_flags = flags;
+  return ioctl(socket, SIOCSIFFLAGS, &request);
+}
+static inline int clinux_interface_flags(int socket, const char *name) {
+  struct ifreq request = clinux_interface(name);
+  return ioctl(socket, SIOCGIFFLAGS, &request) == 0 ? (unsigned short)request.ifr_flags : -1;
+}
+static inline int clinux_interface_set_mtu(int socket, const char *name, int mtu) {
+  struct ifreq request = clinux_interface(name);
+  request.ifr_mtu = mtu;
+  return ioctl(socket, SIOCSIFMTU, &request);
+}
+static inline int clinux_interface_mtu(int socket, const char *name) {
+  struct ifreq request = clinux_interface(name);
+  return ioctl(socket, SIOCGIFMTU, &request) == 0 ? request.ifr_mtu : -1;
+}
+static const unsigned long clinux_TUNSETVNETHDRSZ = TUNSETVNETHDRSZ, clinux_TUNSETOFFLOAD = TUNSETOFFLOAD;
+static const int clinux_IFF_MULTI_QUEUE = IFF_MULTI_QUEUE, clinux_IFF_ATTACH_QUEUE = IFF_ATTACH_QUEUE, clinux_IFF_DETACH_QUEUE = IFF_DETACH_QUEUE;
+
 // Ordering of plain memory, for rings that live in memory shared with a guest or with the kernel.
 static inline unsigned short clinux_load_acquire_16(const void *p) { return __atomic_load_n((const unsigned short *)p, __ATOMIC_ACQUIRE); }
 static inline unsigned int clinux_load_acquire_32(const void *p) { return __atomic_load_n((const unsigned int *)p, __ATOMIC_ACQUIRE); }
@@ -214,5 +273,13 @@ CLINUX_KVM(KVM_GET_LAPIC) CLINUX_KVM(KVM_SET_LAPIC) CLINUX_KVM(KVM_GET_MP_STATE)
 CLINUX_KVM(KVM_SET_SIGNAL_MASK) CLINUX_KVM(KVM_KVMCLOCK_CTRL) CLINUX_KVM(KVM_SET_TSC_KHZ) CLINUX_KVM(KVM_GET_TSC_KHZ)
 CLINUX_KVM(KVM_GET_VCPU_EVENTS) CLINUX_KVM(KVM_INTERRUPT) CLINUX_KVM(KVM_NMI)
 #undef CLINUX_KVM
+
+// vhost: request numbers are macros with casts.
+#define CLINUX_VHOST(name) static const unsigned long clinux_##name = name;
+CLINUX_VHOST(VHOST_GET_FEATURES) CLINUX_VHOST(VHOST_SET_FEATURES) CLINUX_VHOST(VHOST_SET_OWNER) CLINUX_VHOST(VHOST_SET_MEM_TABLE)
+CLINUX_VHOST(VHOST_SET_VRING_NUM) CLINUX_VHOST(VHOST_SET_VRING_ADDR) CLINUX_VHOST(VHOST_SET_VRING_BASE) CLINUX_VHOST(VHOST_GET_VRING_BASE)
+CLINUX_VHOST(VHOST_SET_VRING_KICK) CLINUX_VHOST(VHOST_SET_VRING_CALL) CLINUX_VHOST(VHOST_NET_SET_BACKEND)
+CLINUX_VHOST(VHOST_VSOCK_SET_GUEST_CID) CLINUX_VHOST(VHOST_VSOCK_SET_RUNNING)
+#undef CLINUX_VHOST
 
 #endif

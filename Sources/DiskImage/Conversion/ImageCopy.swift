@@ -5,7 +5,8 @@ internal import Synchronization
 
 /// Copies the content of a disk to another of the same size that reads as zeroes so far; what is zero is not written.
 ///
-/// Several threads read and write side by side, each with a buffer of its own, and in the order of the disk as far as that goes.
+/// Several threads read side by side, each with a buffer of its own. They write one after the other and in the order of the disk, as the file
+/// system would have them do for one file anyway: so the same disk always becomes the same file, without gaps.
 public final class ImageCopy: Sendable {
   /// How far a copy is.
   public struct Progress: Sendable, Equatable {
@@ -26,6 +27,8 @@ public final class ImageCopy: Sendable {
     /// Of the extent that `next` is in, what is not dealt out yet.
     var dataLeft: UInt64 = 0
     var done: UInt64 = 0
+    /// Signalled when the piece that was dealt out last is written.
+    var last: Platform.Semaphore?
     var failure: DiskError?
     var running = 0
   }
@@ -108,6 +111,10 @@ public final class ImageCopy: Sendable {
   private struct Piece {
     let offset: UInt64
     let count: UInt64
+    /// The piece before this one is written; nil for the first.
+    let turn: Platform.Semaphore?
+    /// To be signalled when this one is, or never will be.
+    let isDone = Platform.Semaphore()
   }
 
   /// The next data to copy; nil at the end.
@@ -126,7 +133,8 @@ public final class ImageCopy: Sendable {
           }
           state.dataLeft = count
         }
-        let piece = Piece(offset: state.next, count: min(state.dataLeft, UInt64(ImageCopy.pieceSize)))
+        let piece = Piece(offset: state.next, count: min(state.dataLeft, UInt64(ImageCopy.pieceSize)), turn: state.last)
+        state.last = piece.isDone
         state.next += piece.count
         state.dataLeft -= piece.count
         return piece
@@ -139,7 +147,9 @@ public final class ImageCopy: Sendable {
 
   private func copy(_ piece: Piece, through buffer: MemoryMapping) throws(DiskError) {
     let count = Int(piece.count)
+    defer { piece.isDone.signal() }
     try transfer(source, isWrite: false, buffer, from: 0, count: count, offset: piece.offset)
+    piece.turn?.wait()
     var start = 0
     while start < count {
       // In bounds: both stay below the piece's length, which the buffer has.

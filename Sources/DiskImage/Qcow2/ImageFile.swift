@@ -9,9 +9,6 @@ public protocol ImageFile: AnyObject, Sendable {
   /// The file's bytes when it was opened.
   var length: UInt64 { get }
 
-  /// Whether what is written before a barrier must reach the disk before what follows it.
-  var isOrdered: Bool { get }
-
   /// Reads into a list of buffers. Returns how many bytes there were, or a negated `errno`.
   @unsafe func read(_ vectors: BufferVectors, at offset: UInt64) -> Int
 
@@ -59,9 +56,6 @@ extension RawImage: ImageFile {
 }
 
 extension ImageFile {
-  /// An image that somebody uses has to be whole at every moment.
-  public var isOrdered: Bool { true }
-
   /// Reads `count` bytes; what is beyond the file's end is zero.
   @unsafe func load(_ target: UnsafeMutableRawPointer, count: Int, at offset: UInt64) throws(DiskFailure) {
     var done = 0

@@ -24,7 +24,7 @@ extension Qcow2Engine {
     guard damage == nil else { throw DiskFailure(EIO) }
     try clearUnknownFeatures()
     if let extent = try mapForWriting(offset, atMost: count) { return .place(extent) }
-    return try unsafe writeAllocating(vectors, at: offset, count: count)
+    return .done(try unsafe writeAllocating(vectors, at: offset, count: count))
   }
 
   /// What an allocating write does to a run of clusters.
@@ -35,7 +35,7 @@ extension Qcow2Engine {
     let isReused: Bool
   }
 
-  @unsafe private func writeAllocating(_ vectors: BufferVectors, at offset: UInt64, count: UInt64) throws(DiskFailure) -> Written {
+  @unsafe private func writeAllocating(_ vectors: BufferVectors, at offset: UInt64, count: UInt64) throws(DiskFailure) -> UInt64 {
     try markDirty()
     try flushIfMuchWasFreed()
     let cluster = offset >> clusterBits
@@ -49,24 +49,12 @@ extension Qcow2Engine {
       placement = Placement(cluster: cluster, run: try allocate(upTo: wanted), isReused: false)
     }
     let span = min(count, placement.run.count << clusterBits - inside)
-    if !file.isOrdered, try isNew(placement, table) {
-      try link(placement, table)
-      return .place(Qcow2Extent(kind: .data, host: placement.run.start << clusterBits + inside, count: span))
-    }
     do throws(DiskFailure) { try unsafe store(vectors, at: offset, count: span, in: placement) } catch {
       if !placement.isReused { try release(ClusterRun(start: placement.run.start, count: placement.run.count)) }
       throw error
     }
-    try link(placement, table)
-    return .done(span)
-  }
-
-  /// Whether clusters have nothing that would have to be copied: they read as zeroes, and so does their place.
-  private func isNew(_ placement: Placement, _ table: UInt64) throws(DiskFailure) -> Bool {
-    guard placement.run.isZero, !placement.isReused, backing == nil else { return false }
-    let slot = try l2Slot(table, placement.cluster)
-    let first = entryIndex(placement.cluster)
-    return (first..<first + Int(placement.run.count)).allSatisfy { entry(slot, $0).word == 0 }
+    try lostIfItFails { () throws(DiskFailure) in try link(placement, table) }
+    return span
   }
 
   /// How many clusters from one on need a new place, and have their entries in the same slice.

@@ -3,7 +3,6 @@ final class UnorderedFile: ImageFile {
   private let file: any ImageFile
 
   let length: UInt64
-  var isOrdered: Bool { false }
 
   /// - Parameter length: The file's bytes, where it was made longer since it was opened.
   init(_ file: any ImageFile, length: UInt64? = nil) {

@@ -19,18 +19,32 @@ enum FileLock {
     static let unsharedResizes = 203
   }
 
-  /// Takes a lock, or says who is in the way.
+  /// How often a lock is tried, and how long it takes until the next time, in microseconds.
+  private static let tries = (count: 50, interval: UInt32(10_000))
+
+  /// Takes a lock.
+  ///
+  /// Waits a little for one that is about to go: the last user may be ending, and a program that another thread is starting has this process's
+  /// descriptors, their locks included, until it runs.
   ///
   /// - Throws: `DiskError.inUse` or `cannotLock`; locks that were taken go when the file is closed.
   static func take(_ number: Int32, _ path: String, writing: Bool) throws(DiskError) {
-    do {
-      guard !writing else { return try set(F_WRLCK, number, path, from: 0, count: 0) }
-      // First taken, then looked: of two that come at once, both may be refused, but not both get in.
-      for byte in [Byte.reads, Byte.unsharedWrites, Byte.unsharedResizes] { try set(F_RDLCK, number, path, from: byte, count: 1) }
-      for byte in [Byte.writes, Byte.resizes, Byte.unsharedReads] {
-        guard try isFree(byte, number, path) else { throw SystemError("lock \(path)", code: EAGAIN) }
+    for attempt in 1...tries.count {
+      do throws(SystemError) { return try takeOnce(number, path, writing: writing) } catch {
+        guard error.code == EAGAIN || error.code == EACCES else { throw .cannotLock(path, error) }
+        if attempt < tries.count { usleep(tries.interval) }
       }
-    } catch { throw error.code == EAGAIN || error.code == EACCES ? .inUse(path, writing: writing) : .cannotLock(path, error) }
+    }
+    throw .inUse(path, writing: writing)
+  }
+
+  private static func takeOnce(_ number: Int32, _ path: String, writing: Bool) throws(SystemError) {
+    guard !writing else { return try set(F_WRLCK, number, path, from: 0, count: 0) }
+    // First taken, then looked: of two that come at once, both may be refused, but not both get in.
+    for byte in [Byte.reads, Byte.unsharedWrites, Byte.unsharedResizes] { try set(F_RDLCK, number, path, from: byte, count: 1) }
+    for byte in [Byte.writes, Byte.resizes, Byte.unsharedReads] {
+      guard try isFree(byte, number, path) else { throw SystemError("lock \(path)", code: EAGAIN) }
+    }
   }
 
   private static func range(_ type: Int32, from byte: Int, count: Int) -> flock {

@@ -38,6 +38,7 @@ public final class RawImage: DiskImage, Sendable {
   /// The file's length when it was opened.
   let openedLength: UInt64
   private let bytes: Atomic<UInt64>
+  private let wasShortened = Atomic<Bool>(false)
   private let descriptor: OwnedDescriptor
 
   /// Whether writes are refused.
@@ -133,13 +134,21 @@ public final class RawImage: DiskImage, Sendable {
     }
     let before = size
     // What is taken away is refused before it is gone, and what is added when it is there.
-    if bytes < before { self.bytes.store(bytes, ordering: .releasing) }
+    if bytes < before {
+      self.bytes.store(bytes, ordering: .releasing)
+      wasShortened.store(true, ordering: .relaxed)
+    }
     guard ftruncate(descriptor.number, Int(bytes)) == 0 else {
       let error = SystemError.last("resize \(path)")
       self.bytes.store(before, ordering: .releasing)
       throw .cannotResize(path, error.code == EINVAL ? "only regular files can be" : error.reason)
     }
     self.bytes.store(bytes, ordering: .releasing)
+  }
+
+  /// Leaves the file with the size that the disk has: a write that was under way when the disk was made smaller makes the file longer again.
+  public func finish() {
+    if wasShortened.load(ordering: .relaxed) { _ = ftruncate(descriptor.number, Int(clamping: size)) }
   }
 
   /// Makes a way to the image for one thread: through a ring, or by plain system calls.

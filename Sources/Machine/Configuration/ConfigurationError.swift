@@ -1,5 +1,7 @@
 public import BlockDevice
+public import NetDevice
 public import PlatformDevices
+public import VsockDevice
 
 /// What is wrong with a `VMConfiguration`.
 public enum ConfigurationError: Error, Equatable, CustomStringConvertible {
@@ -63,6 +65,12 @@ public enum ConfigurationError: Error, Equatable, CustomStringConvertible {
   case rootDiskPosition(path: String, index: Int)
   /// Two disks, or persistent memory devices, that lock are the same file, and one of them may be written.
   case diskUsedTwice(String, String)
+  /// A network card, counted from zero, is wrong in itself.
+  case networkCard(Int, NetConfigurationError)
+  /// Two network cards are to have the same tap; its name, or its descriptor.
+  case tapUsedTwice(String)
+  /// Two network cards are to have the same address.
+  case macUsedTwice(MACAddress)
   /// A serial port is wrong in itself.
   case serial(SerialConfigurationError)
   /// Two serial ports have the same hardware and number.
@@ -75,6 +83,8 @@ public enum ConfigurationError: Error, Equatable, CustomStringConvertible {
   case twoReadersOfStandardInput(String, String)
   /// A serial port is to write to a file that the machine also reads.
   case outputIsInput(String)
+  /// The sockets between guest and host are wrong in themselves.
+  case vsock(VsockConfigurationError)
   /// The devices do not fit the PCI bus.
   case pciDeviceCount(Int)
   /// The machine's name is empty, too long, or has characters that do not belong there.
@@ -103,6 +113,9 @@ public enum ConfigurationError: Error, Equatable, CustomStringConvertible {
     case .diskUsedTwice(let first, let second):
       "the disks \(first.debugDescription) and \(second.debugDescription) are the same file, and one may write it; "
         + "make both read-only or give one a copy"
+    case .networkCard(let index, let error): "network card \(index + 1): \(error)"
+    case .tapUsedTwice(let tap): "two network cards are to use the \(tap); give each a tap of its own"
+    case .macUsedTwice(let mac): "two network cards are to have the MAC address \(mac); give each another one"
     case .serial(let error): "\(error)"
     case .serialNumberUsedTwice(let hardware, let number):
       "there are two serial ports with hardware=\(hardware.rawValue) and num=\(number); give each another number"
@@ -111,8 +124,9 @@ public enum ConfigurationError: Error, Equatable, CustomStringConvertible {
     case .twoReadersOfStandardInput(let first, let second): "both \(first) and \(second) are to read the standard input; choose one"
     case .outputIsInput(let path):
       "the serial output \(path.debugDescription) is also a disk, kernel or other file of this machine; give another file"
+    case .vsock(let error): "the sockets of the guest: \(error)"
     case .pciDeviceCount(let count):
-      "there are \(count) PCI devices, and the bus has room for \(VMConfiguration.pciDeviceLimit); use fewer disks or consoles"
+      "there are \(count) PCI devices, and the bus has room for \(VMConfiguration.pciDeviceLimit); use fewer disks, network cards or consoles"
     case .name(let name):
       "the name \(name.debugDescription) is not a word of at most 64 characters; give printable ASCII characters without spaces"
     case .syslogTag(let tag): "the syslog tag \(tag.debugDescription) is not a word; give printable ASCII characters without spaces"

@@ -1,6 +1,8 @@
 public import BasicDevices
 public import BlockDevice
+public import NetDevice
 public import PlatformDevices
+public import VsockDevice
 
 /// Everything that a user decides about a virtual machine, as a value.
 ///
@@ -21,6 +23,9 @@ public struct VMConfiguration: Sendable, Equatable {
   /// The persistent memory devices, in the order in which the guest finds them: the first is `/dev/pmem0`.
   public var persistentMemory: [PmemConfiguration]
 
+  /// The network cards, in the order in which the guest finds them.
+  public var networkCards: [NetConfiguration]
+
   /// The serial ports that the user names.
   ///
   /// `completeSerialPorts` has those of the defaults too.
@@ -31,6 +36,9 @@ public struct VMConfiguration: Sendable, Equatable {
 
   /// Whether the guest has a virtio memory balloon.
   public var hasBalloon: Bool
+
+  /// Sockets between guest and host, `nil` for none.
+  public var vsock: VsockConfiguration?
 
   /// Whether the guest has a PC's keyboard controller, with which it can reset the machine.
   public var hasI8042: Bool
@@ -74,6 +82,7 @@ public struct VMConfiguration: Sendable, Equatable {
     memory = MemoryConfiguration()
     disks = []
     persistentMemory = []
+    networkCards = []
     serialPorts = []
     hasEntropyDevice = true
     hasBalloon = true
@@ -91,8 +100,8 @@ public struct VMConfiguration: Sendable, Equatable {
 
   /// How many PCI devices the machine has, besides the host bridge.
   public var pciDeviceCount: Int {
-    disks.count + persistentMemory.count + serialPorts.count { $0.hardware == .virtioConsole } + (hasEntropyDevice ? 1 : 0)
-      + (hasBalloon ? 1 : 0)
+    disks.count + persistentMemory.count + networkCards.count + serialPorts.count { $0.hardware == .virtioConsole }
+      + (hasEntropyDevice ? 1 : 0) + (hasBalloon ? 1 : 0) + (vsock == nil ? 0 : 1)
   }
 
   /// Checks every value, what they say together, and that the files they name can be opened.
@@ -103,7 +112,11 @@ public struct VMConfiguration: Sendable, Equatable {
     try cpus.validate()
     try memory.validate()
     try validateDisks()
+    try validateNetworkCards()
     try validateSerialPorts()
+    if let vsock {
+      do throws(VsockConfigurationError) { try vsock.validate() } catch { throw .vsock(error) }
+    }
     guard pciDeviceCount <= VMConfiguration.pciDeviceLimit else {
       throw .pciDeviceCount(pciDeviceCount)
     }

@@ -15,11 +15,12 @@ enum ResourceLimits {
   ///
   /// - Parameters:
   ///   - guestMemory: The bytes of the guest's memory, all of which the process maps.
-  ///   - deviceMemory: The bytes that the device's blueprint asks for.
-  static func apply(guestMemory: UInt, deviceMemory: UInt) throws(SystemError) {
+  ///   - extraMemory: How many bytes the device may take beyond what every device may.
+  ///   - extraDescriptors: How many descriptors the device may have beyond what every device needs.
+  static func apply(guestMemory: UInt, extraMemory: UInt, extraDescriptors: Int) throws(SystemError) {
     try set(__rlimit_resource_t(RLIMIT_CORE.rawValue), 0, "core dumps")
-    try set(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), descriptors, "descriptors")
-    let (own, isHuge) = deviceMemory.addingReportingOverflow(memory)
+    try set(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), descriptors + UInt(clamping: extraDescriptors), "descriptors")
+    let (own, isHuge) = extraMemory.addingReportingOverflow(memory)
     let (all, overflow) = guestMemory.addingReportingOverflow(own)
     try set(__rlimit_resource_t(RLIMIT_AS.rawValue), isHuge || overflow ? .max : all, "memory")
     try set(clinux_RLIMIT_MSGQUEUE, 0, "message queues")

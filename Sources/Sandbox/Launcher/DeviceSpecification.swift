@@ -18,10 +18,16 @@ struct DeviceSpecification {
   var regions: [(base: GuestAddress, size: UInt64)]
   /// How many requests each of its rings may have in flight.
   var rings: [Int]
-  /// The bytes of memory that it may take beside what any device may.
-  var memory: UInt64
+  /// The beginnings of the paths of sockets that are connected for it; see `DeviceBlueprint`.
+  var connectors: [String]
+  /// How many descriptors it may have beyond what every device needs.
+  var extraDescriptors: Int
+  /// The bytes of memory that it may take beyond what every device may.
+  var extraMemory: UInt64
   /// The system calls that it may use, as a program for the kernel.
   var program: [UInt8]
+  /// The same for its connectors.
+  var connectorProgram: [UInt8]
   /// What the blueprint wrote.
   var blueprint: [UInt8]
 
@@ -38,14 +44,19 @@ struct DeviceSpecification {
     }
     writer.put(UInt8(clamping: rings.count))
     for depth in rings { writer.put(UInt16(clamping: depth)) }
-    writer.put(memory)
+    writer.put(UInt8(clamping: connectors.count))
+    for prefix in connectors { writer.put(prefix) }
+    writer.put(UInt32(clamping: extraDescriptors))
+    writer.put(extraMemory)
     writer.put(program)
+    writer.put(connectorProgram)
     writer.put(blueprint)
   }
 
   init(
     name: String, kind: String, offersPackedRing: Bool, hasLine: Bool, level: Logger.Level, regions: [(base: GuestAddress, size: UInt64)],
-    rings: [Int], memory: UInt64, program: [UInt8], blueprint: [UInt8]
+    rings: [Int], connectors: [String], extraDescriptors: Int, extraMemory: UInt64, program: [UInt8],
+    connectorProgram: [UInt8], blueprint: [UInt8]
   ) {
     self.name = name
     self.kind = kind
@@ -54,8 +65,11 @@ struct DeviceSpecification {
     self.level = level
     self.regions = regions
     self.rings = rings
-    self.memory = memory
+    self.connectors = connectors
+    self.extraDescriptors = extraDescriptors
+    self.extraMemory = extraMemory
     self.program = program
+    self.connectorProgram = connectorProgram
     self.blueprint = blueprint
   }
 
@@ -71,8 +85,12 @@ struct DeviceSpecification {
     for _ in 0..<(try reader.get(UInt8.self)) { regions.append((GuestAddress(try reader.get()), try reader.get())) }
     rings = []
     for _ in 0..<(try reader.get(UInt8.self)) { rings.append(Int(try reader.get(UInt16.self))) }
-    memory = try reader.get()
+    connectors = []
+    for _ in 0..<(try reader.get(UInt8.self)) { connectors.append(try reader.getString()) }
+    extraDescriptors = Int(try reader.get(UInt32.self))
+    extraMemory = try reader.get()
     program = try reader.getBytes()
+    connectorProgram = try reader.getBytes()
     blueprint = try reader.getBytes()
   }
 }

@@ -65,8 +65,9 @@ public final class Launcher: Sendable {
     blueprint.encode(to: &writer)
     let specification = DeviceSpecification(
       name: name, kind: kind, offersPackedRing: offersPackedRing, hasLine: line != nil, level: logger.logLevel,
-      regions: memory.regions.map { ($0.base, $0.size) }, rings: blueprint.rings, memory: blueprint.memory, program: try policies.program(kind).bytes,
-      blueprint: writer.bytes)
+      regions: memory.regions.map { ($0.base, $0.size) }, rings: blueprint.rings, connectors: blueprint.connectors,
+      extraDescriptors: blueprint.extraDescriptors, extraMemory: blueprint.extraMemory, program: try policies.program(kind).bytes,
+      connectorProgram: blueprint.connectors.isEmpty ? [] : try policies.program("connector").bytes, blueprint: writer.bytes)
     let (requests, theirRequests) = try PacketSocket.pair()
     let (news, theirNews) = try PacketSocket.pair()
     let lineEvents = try line ?? LevelInterrupt()

@@ -11,7 +11,7 @@ struct LauncherProcess: ~Copyable {
   private let children: SignalFD
   private let builder: DeviceBuilder
   private var names: [pid_t: String] = [:]
-  private var socket: SocketKeeper?
+  private var sockets: SocketKeeper?
   private let terminal = TerminalState()
   /// Whether the VMM gives no orders any more.
   private var isSealed = false
@@ -83,9 +83,15 @@ struct LauncherProcess: ~Copyable {
     }
   }
 
-  /// Begins to watch over a socket; a machine has one at most.
+  /// Begins to watch over one more socket.
   private mutating func keep(_ path: String, _ device: UInt64, _ file: UInt64) {
-    do { socket = try SocketKeeper(path: path, device: device, file: file) } catch { complain("crosvm: the launcher: \(error)\n") }
+    let socket = SocketKeeper.Socket(path: path, device: device, file: file)
+    do {
+      let all = (sockets?.sockets ?? []) + [socket]
+      let keeper = try SocketKeeper(all)
+      if let former = sockets.take() { former.dismiss() }
+      sockets = consume keeper
+    } catch { complain("crosvm: the launcher: \(error)\n") }
   }
 
   /// The kind of the packets that report a violation of the VMM's own filters.
@@ -93,7 +99,10 @@ struct LauncherProcess: ~Copyable {
 
   private mutating func launch(_ specification: DeviceSpecification, _ boxes: [DescriptorBox]) {
     do {
-      let descriptors = try DeviceDescriptors(boxes)
+      let connectors = try specification.connectors.map {
+        DescriptorBox(try SocketConnector.fork(prefix: $0, program: specification.connectorProgram))
+      }
+      let descriptors = try DeviceDescriptors(boxes + connectors)
       // Closes when the users of the namespace are set, which only a process outside can do.
       var gate = try Gate()
       let child = try Namespaces.fork()
@@ -167,7 +176,7 @@ struct LauncherProcess: ~Copyable {
       let child = unsafe waitpid(-1, &status, WNOHANG)
       if child > 0 { names[child] = nil } else if child < 0 && errno == ECHILD { break } else { usleep(500) }
     }
-    if let socket = socket.take() { socket.finish() }
+    if let sockets = sockets.take() { sockets.finish() }
     terminal.restore()
   }
 }

@@ -2,23 +2,36 @@ internal import CLinux
 internal import Glibc
 internal import Platform
 
-/// Takes a socket of the VMM out of the file system when the machine has ended, for the VMM itself may not.
+/// Takes sockets of the VMM out of the file system when the machine has ended, for the VMM itself may not.
 ///
 /// The launcher does that; a child of it, which only waits for its end, does it where the launcher was killed.
 struct SocketKeeper: ~Copyable {
   /// A socket's name, and which file it was.
-  private let path: String
-  private let device: UInt64
-  private let file: UInt64
+  struct Socket {
+    let path: String
+    let device: UInt64
+    let file: UInt64
+
+    /// Takes it away, unless another machine has its own there by now.
+    func remove() {
+      var status = stat()
+      guard unsafe lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFSOCK, UInt64(status.st_dev) == device,
+        UInt64(status.st_ino) == file
+      else {
+        return
+      }
+      _ = unsafe unlink(path)
+    }
+  }
+
+  let sockets: [Socket]
   private let child: pid_t
   /// What the child waits at: a byte says that all is done, an end without one that it has to be done.
   private let pipe: OwnedDescriptor
 
-  /// Begins to watch over a socket.
-  init(path: String, device: UInt64, file: UInt64) throws(SystemError) {
-    self.path = path
-    self.device = device
-    self.file = file
+  /// Begins to watch over sockets.
+  init(_ sockets: [Socket]) throws(SystemError) {
+    self.sockets = sockets
     var ends: [Int32] = [-1, -1]
     try retrying("make a pipe") { unsafe Int(Glibc.pipe(&ends)) }
     child = Int32(try retrying("fork") { Int(fork()) })
@@ -27,7 +40,7 @@ struct SocketKeeper: ~Copyable {
       var byte: UInt8 = 0
       var count = -1
       repeat { count = unsafe read(0, &byte, 1) } while count < 0 && errno == EINTR
-      if count == 0 { SocketKeeper.remove(path, device, file) }
+      if count == 0 { for socket in sockets { socket.remove() } }
       _exit(0)
     }
     _ = close(ends[0])
@@ -42,23 +55,17 @@ struct SocketKeeper: ~Copyable {
     _ = unsafe pthread_setname_np(pthread_self(), "socket keeper")
   }
 
-  /// Removes the socket, and ends the child.
+  /// Removes the sockets, and ends the child.
   consuming func finish() {
-    SocketKeeper.remove(path, device, file)
+    for socket in sockets { socket.remove() }
+    dismiss()
+  }
+
+  /// Ends the child: somebody else watches over the sockets now.
+  consuming func dismiss() {
     var byte: UInt8 = 1
     _ = unsafe write(pipe.number, &byte, 1)
     var status: Int32 = 0
     _ = unsafe waitpid(child, &status, 0)
-  }
-
-  /// Unless another machine has its own there by now.
-  private static func remove(_ path: String, _ device: UInt64, _ file: UInt64) {
-    var status = stat()
-    guard unsafe lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFSOCK, UInt64(status.st_dev) == device,
-      UInt64(status.st_ino) == file
-    else {
-      return
-    }
-    _ = unsafe unlink(path)
   }
 }

@@ -28,6 +28,8 @@ final class VirtioPCIInterrupt: VirtioInterrupt {
   private let statusBits = Atomic<UInt8>(0)
   private let generationCount = Atomic<UInt8>(0)
   private let causes = Atomic<UInt8>(0)
+  /// Who else serves queues.
+  private let borrowers = Mutex<[UInt16: @Sendable (EventFD?) -> Void]>([:])
   private let lineIsDisabled = Atomic<Bool>(false)
 
   init(msix: MSIX, line: LevelInterrupt?, queueCount: Int, log: DeviceLog) {
@@ -35,6 +37,7 @@ final class VirtioPCIInterrupt: VirtioInterrupt {
     self.line = line
     self.log = log
     queueVectors = (0..<queueCount).map { _ in Vector() }
+    msix.watch { [weak self] vector, event in self?.tellBorrowers(of: vector, event) }
   }
 
   // MARK: What workers call
@@ -46,6 +49,18 @@ final class VirtioPCIInterrupt: VirtioInterrupt {
       // The status byte counts only where there are no vectors (section 4.1.4.5.1).
       raise(Cause.queue)
     }
+  }
+
+  func lend(queue: UInt16, to handler: (@Sendable (EventFD?) -> Void)?) {
+    borrowers.withLock { $0[queue] = handler }
+    guard let handler else { return }
+    handler(nil)
+    msix.tell(vector: vector(ofQueue: queue))
+  }
+
+  /// A vector's message can be sent by another event now, or not at all.
+  private func tellBorrowers(of vector: UInt16, _ event: EventFD?) {
+    for (queue, handler) in borrowers.withLock({ $0 }) where self.vector(ofQueue: queue) == vector { handler(event) }
   }
 
   func signalConfigurationChange() {
@@ -116,7 +131,9 @@ final class VirtioPCIInterrupt: VirtioInterrupt {
 
   /// Sets the vector of a queue; one that does not exist counts as none.
   func setVector(_ number: UInt16, ofQueue queue: UInt16) {
-    if Int(queue) < queueVectors.count { queueVectors[Int(queue)].number.store(existing(number), ordering: .releasing) }
+    guard Int(queue) < queueVectors.count else { return }
+    queueVectors[Int(queue)].number.store(existing(number), ordering: .releasing)
+    if let handler = borrowers.withLock({ $0[queue] }) { lend(queue: queue, to: handler) }
   }
 
   private func existing(_ number: UInt16) -> UInt16 { Int(number) < msix.vectorCount ? number : VirtioPCIInterrupt.noVector }

@@ -42,7 +42,8 @@ final class PackedRing: Ring {
   private var unsignalled = 0
   private var mustSignal = false
   private var inFlight: InFlightTable
-  private var lastTaken: UInt16?
+  /// Elements that the driver does not see yet: where the first is, with the flags that will show it, and how many entries they take.
+  private var staged: (place: Position, flags: UInt16, entries: Int)?
 
   init(_ context: RingContext) {
     self.context = context
@@ -65,7 +66,7 @@ final class PackedRing: Ring {
     unsignalled = 0
     mustSignal = true
     inFlight = InFlightTable(size: context.size)
-    lastTaken = nil
+    staged = nil
   }
 
   var hasNext: Bool { availableFlags() != nil }
@@ -80,7 +81,6 @@ final class PackedRing: Ring {
     available = available.advanced(by: entries, size: context.size)
     // Fits: there are at most `size` entries.
     inFlight.insert(id, entries: UInt16(entries))
-    lastTaken = id
     return true
   }
 
@@ -126,25 +126,39 @@ final class PackedRing: Ring {
   }
 
   func putBack(_ id: UInt16) -> Bool {
-    guard lastTaken == id, let entries = inFlight.remove(id) else { return false }
+    guard let entries = inFlight.putBack(id) else { return false }
     available = available.moved(back: Int(entries), size: context.size)
-    lastTaken = nil
     return true
   }
 
-  func complete(_ id: UInt16, written: UInt32) -> Bool {
+  func stage(_ id: UInt16, written: UInt32) -> Bool {
     guard let entries = inFlight.remove(id) else { return false }
-    if lastTaken == id { lastTaken = nil }
-    let offset = Descriptor.size * Int(used.index)
-    // Length and buffer ID; the address is of no meaning. The flags of the entry are written last.
-    context.descriptors.store48(UInt64(written) | UInt64(id) << 32, at: offset + 8)
-    var flags: UInt16 = used.wrap ? Descriptor.Flag.available | Descriptor.Flag.used : 0
+    // No more entries than are in flight are staged: at most the size.
+    let place = used.advanced(by: staged?.entries ?? 0, size: context.size)
+    // Length and buffer ID; the address is of no meaning.
+    context.descriptors.store48(UInt64(written) | UInt64(id) << 32, at: Descriptor.size * Int(place.index) + 8)
+    var flags: UInt16 = place.wrap ? Descriptor.Flag.available | Descriptor.Flag.used : 0
     if written > 0 { flags |= Descriptor.Flag.write }
-    // Release: who sees the flags sees the rest and the data (section 2.8.8).
-    context.descriptors.store16(flags, at: offset + Layout.descriptorFlags)
-    used = used.advanced(by: Int(entries), size: context.size)
-    unsignalled = min(unsignalled + Int(entries), 2 * Int(context.size))
+    if let first = staged {
+      // The driver looks at the first one before this.
+      show(flags, at: place)
+      staged = (first.place, first.flags, first.entries + Int(entries))
+    } else {
+      staged = (place, flags, Int(entries))
+    }
     return true
+  }
+
+  func publish() {
+    guard let staged = staged.take() else { return }
+    show(staged.flags, at: staged.place)
+    used = used.advanced(by: staged.entries, size: context.size)
+    unsignalled = min(unsignalled + staged.entries, 2 * Int(context.size))
+  }
+
+  /// Writes the flags of a used descriptor. Release: who sees them sees the rest and the data (section 2.8.8).
+  private func show(_ flags: UInt16, at place: Position) {
+    context.descriptors.store16(flags, at: Descriptor.size * Int(place.index) + Layout.descriptorFlags)
   }
 
   func takeSignal() -> Bool {

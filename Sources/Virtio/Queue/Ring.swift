@@ -9,10 +9,12 @@ protocol Ring: AnyObject {
   /// Whether `next` would find a chain, or a mistake of the driver's.
   var hasNext: Bool { get }
   func next(into chain: inout DescriptorChain) throws(QueueError) -> Bool
-  /// Makes the last chain taken the next one to take again; `false` when `id` is not it.
+  /// Makes the last chain taken and not put back the next one to take again; `false` when `id` is not it.
   func putBack(_ id: UInt16) -> Bool
-  /// Hands a chain back to the driver; `false` when it is not in flight.
-  func complete(_ id: UInt16, written: UInt32) -> Bool
+  /// Writes that a chain is used, where the driver does not see it before `publish`; `false` when it is not in flight.
+  func stage(_ id: UInt16, written: UInt32) -> Bool
+  /// Shows the driver all that is staged, at once.
+  func publish()
 
   /// Whether the driver wants to hear of what was completed since the last call.
   func takeSignal() -> Bool

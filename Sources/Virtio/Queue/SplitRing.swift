@@ -20,8 +20,9 @@ final class SplitRing: Ring {
   /// Entries used since the driver's wishes were last asked, never above 65536.
   private var unsignalled = 0
   private var mustSignal = false
+  /// Elements written behind `nextUsed` that the driver does not see yet.
+  private var staged: UInt16 = 0
   private var inFlight: InFlightTable
-  private var lastTaken: UInt16?
 
   init(_ context: RingContext) {
     self.context = context
@@ -41,7 +42,7 @@ final class SplitRing: Ring {
     unsignalled = 0
     mustSignal = true
     inFlight = InFlightTable(size: context.size)
-    lastTaken = nil
+    staged = 0
   }
 
   var hasNext: Bool { context.driver.load16(Layout.index) != nextAvailable }
@@ -55,7 +56,6 @@ final class SplitRing: Ring {
     try walk(from: head, into: &chain)
     nextAvailable &+= 1
     inFlight.insert(head, entries: 1)
-    lastTaken = head
     return true
   }
 
@@ -98,21 +98,26 @@ final class SplitRing: Ring {
   }
 
   func putBack(_ id: UInt16) -> Bool {
-    guard lastTaken == id, inFlight.remove(id) != nil else { return false }
+    guard inFlight.putBack(id) != nil else { return false }
     nextAvailable &-= 1
-    lastTaken = nil
     return true
   }
 
-  func complete(_ id: UInt16, written: UInt32) -> Bool {
+  func stage(_ id: UInt16, written: UInt32) -> Bool {
     guard inFlight.remove(id) != nil else { return false }
-    if lastTaken == id { lastTaken = nil }
-    context.device.store64(UInt64(id) | UInt64(written) << 32, at: Layout.ring + 8 * Int(nextUsed & mask))
-    nextUsed &+= 1
-    unsignalled = min(unsignalled + 1, 1 << 16)
-    // Release: who sees the index sees the element and the data (section 2.7.8.2).
-    context.device.store16(nextUsed, at: Layout.index)
+    context.device.store64(UInt64(id) | UInt64(written) << 32, at: Layout.ring + 8 * Int((nextUsed &+ staged) & mask))
+    // At most as many as are in flight: no more than the size.
+    staged &+= 1
     return true
+  }
+
+  func publish() {
+    guard staged > 0 else { return }
+    nextUsed &+= staged
+    unsignalled = min(unsignalled + Int(staged), 1 << 16)
+    staged = 0
+    // Release: who sees the index sees the elements and the data (section 2.7.8.2).
+    context.device.store16(nextUsed, at: Layout.index)
   }
 
   func takeSignal() -> Bool {

@@ -21,6 +21,8 @@ public final class VirtQueue: @unchecked Sendable {
   public let interrupt: any VirtioInterrupt
   /// Whether the driver broke the rules or `fail` was called: nothing is taken from the queue any more.
   public private(set) var isBroken = false
+  /// Where the descriptors, the driver's and the device's area are: for somebody else who serves the queue, such as the host's kernel.
+  public let areas: (descriptors: GuestSlice, driver: GuestSlice, device: GuestSlice)
   private let ring: any Ring
 
   /// Makes the device's side of a queue from what the driver programmed, at its beginning.
@@ -37,6 +39,7 @@ public final class VirtQueue: @unchecked Sendable {
       device: RingArea(slice: device), allowsIndirect: features & VirtioFeatures.indirectDescriptors != 0,
       usesEventIndex: features & VirtioFeatures.eventIndex != 0)
     ring = features & VirtioFeatures.packedRing != 0 ? PackedRing(context) : SplitRing(context)
+    areas = (descriptors, driver, device)
     self.index = index
     size = configuration.size
     self.doorbell = doorbell
@@ -67,9 +70,9 @@ public final class VirtQueue: @unchecked Sendable {
     }
   }
 
-  /// Makes the chain taken last the next one to be taken again, as if it had never been taken.
+  /// Makes the chain taken last the next one to be taken again, as if it had never been taken. Several go back in the reverse order.
   ///
-  /// - Returns: `false`, and nothing happens, unless `id` is the last chain that `next` took and is still in flight.
+  /// - Returns: `false`, and nothing happens, unless `id` is the last chain that `next` took and that was not put back, and is still in flight.
   @discardableResult
   public func putBack(_ id: UInt16) -> Bool { ring.putBack(id) }
 
@@ -80,7 +83,19 @@ public final class VirtQueue: @unchecked Sendable {
   ///   - written: How many bytes the device wrote, from the first writable byte on without a gap.
   /// - Returns: `false`, and nothing happens, when no such chain is in flight.
   @discardableResult
-  public func complete(_ id: UInt16, written: UInt32) -> Bool { ring.complete(id, written: written) }
+  public func complete(_ id: UInt16, written: UInt32) -> Bool {
+    defer { ring.publish() }
+    return ring.stage(id, written: written)
+  }
+
+  /// As `complete`, but the driver does not see it before `publish`: for chains that it must find together (sections 5.1.6.4 and 2.7.8).
+  ///
+  /// - Returns: `false`, and nothing happens, when no such chain is in flight.
+  @discardableResult
+  public func stage(_ id: UInt16, written: UInt32) -> Bool { ring.stage(id, written: written) }
+
+  /// Shows the driver all that was staged, at once.
+  public func publish() { ring.publish() }
 
   /// Interrupts the driver if chains were completed since the last call and it wants to hear of them (sections 2.7.7.2 and 2.8.10).
   public func notify() {

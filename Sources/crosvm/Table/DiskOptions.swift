@@ -1,6 +1,7 @@
 import BlockDevice
 import CommandLine
 import DiskImage
+import Platform
 
 /// The options that give the guest a disk.
 enum DiskOptions {
@@ -120,7 +121,7 @@ extension DiskOptions {
   /// A limit and its burst, which means nothing alone.
   private static func rate<Number>(
     _ fields: Fields, _ rate: Field<Number>, _ burst: Field<Number>, _ count: (Number) -> UInt64
-  ) throws(ValueError) -> BlockLimits.Rate? {
+  ) throws(ValueError) -> RateLimits.Rate? {
     let atOnce = try fields.value(burst).map(count)
     guard let perSecond = try fields.value(rate).map(count) else {
       guard atOnce == nil else {
@@ -129,7 +130,7 @@ extension DiskOptions {
       }
       return nil
     }
-    return BlockLimits.Rate(perSecond: perSecond, burst: atOnce)
+    return RateLimits.Rate(perSecond: perSecond, burst: atOnce)
   }
 }
 

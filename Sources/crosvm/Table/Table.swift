@@ -43,6 +43,13 @@ enum Table {
       OptionGroup(
         "Persistent memory",
         [PmemOptions.pmem.description, PmemOptions.pmemDevice.description, PmemOptions.rwPmemDevice.description]),
+      OptionGroup("Sockets between guest and host", [VsockOptions.vsock.description, VsockOptions.cid.description]),
+      OptionGroup(
+        "Network",
+        [
+          NetOptions.net.description, NetOptions.tapNameOption.description, NetOptions.tapFd.description, NetOptions.hostIP.description,
+          NetOptions.netmask.description, NetOptions.mac.description, NetOptions.vhostNet.description,
+        ]),
       OptionGroup("Serial ports", [SerialOption.serial.description]),
       OptionGroup("Control", [RunOptions.socket.description, RunOptions.name.description]),
       OptionGroup(
@@ -60,7 +67,7 @@ enum Table {
     ]
     $0.rules = [
       .atLeastOne(["KERNEL", "--bios"]), .atMostOne(["KERNEL", "--bios"]), .atMostOne(["--initrd", "--bios"]),
-      .atMostOne(["--params", "--bios"]), .atMostOne(["--irqchip", "--split-irqchip"]),
+      .atMostOne(["--params", "--bios"]), .atMostOne(["--cid", "--vsock"]), .atMostOne(["--irqchip", "--split-irqchip"]),
       .atMostOne(["--disable-sandbox", "--seccomp-policy-dir"]), .atMostOne(["--disable-sandbox", "--seccomp-log-failures"]),
     ]
     $0.unavailable = Table.unavailableRunOptions
@@ -71,6 +78,9 @@ enum Table {
       Command.Example(
         "crosvm run --block data.img,direct,queues=4,id=data --rwroot root.ext4 bzImage",
         "A root file system on /dev/vdb, and a disk with four queues that bypasses the page cache."),
+      Command.Example(
+        "crosvm run --net tap-name=tap0,mac=02:00:00:00:00:01 --rwroot root.ext4 bzImage",
+        "A network card in the network of the host's tap."),
       Command.Example(
         "crosvm run --serial type=file,path=boot.log,console --bios firmware.bin", "Start a firmware and write its console to a file."),
     ]

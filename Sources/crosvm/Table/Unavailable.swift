@@ -12,9 +12,8 @@ extension Table {
 
   /// Options of `crosvm run` for which nothing is built in yet.
   static let unavailableRunOptions = [
-    Command.Unavailable(
-      "it has no network devices", "--net", "--host-ip", "--netmask", "--mac", "--tap-fd", "--tap-name", "--vhost-net", "--net-vq-pairs"),
-    Command.Unavailable("it has no vsock device", "--cid", "--vsock", "--vhost-vsock-device", "--vhost-vsock-fd"),
+    Command.Unavailable("its network cards have no such settings", "--net-vq-pairs", "--vhost-net-device"),
+    Command.Unavailable("the kernel's vsock device is named by --vsock cid=N,device=PATH", "--vhost-vsock-device", "--vhost-vsock-fd"),
     Command.Unavailable("it has no shared directories", "--shared-dir"),
     Command.Unavailable("it has no sound devices", "--cras-audio", "--cras-capture", "--null-audio", "--ac97", "--virtio-snd"),
     Command.Unavailable(

@@ -1,7 +1,7 @@
 import Glibc
 
 /// A machine with a control socket, and the commands that use it.
-private struct SteeredGuest {
+struct SteeredGuest {
   let running: RunningGuest
   private let environment: TestEnvironment
   private let socket: String

@@ -1,6 +1,5 @@
 import Testing
-
-@testable import BlockDevice
+import Virtio
 
 @Suite struct InterruptHoldTests {
   @Test("Without answers nothing is held") func nothing() {

@@ -1,8 +1,7 @@
-internal import Platform
 internal import Synchronization
 
-/// How much of the host a disk may use.
-public struct BlockLimits: Sendable, Equatable {
+/// How much of the host a device may use.
+public struct RateLimits: Sendable, Equatable {
   /// How much a second, and how much at once after a rest.
   public struct Rate: Sendable, Equatable {
     /// What comes in a second, from 1.
@@ -17,9 +16,9 @@ public struct BlockLimits: Sendable, Equatable {
     }
   }
 
-  /// Requests of any kind; `nil` for no limit.
+  /// Requests of any kind, or frames; `nil` for no limit.
   public var requests: Rate?
-  /// Bytes read and written; `nil` for no limit.
+  /// Bytes moved; `nil` for no limit.
   public var bytes: Rate?
 
   /// No limits.
@@ -29,8 +28,8 @@ public struct BlockLimits: Sendable, Equatable {
   public var isEmpty: Bool { requests == nil && bytes == nil }
 }
 
-/// Keeps all queues of a disk together within its limits.
-final class BlockLimiter: Sendable {
+/// Keeps all queues of a device together within its limits.
+public final class RateLimiter: Sendable {
   private struct Buckets {
     var requests: TokenBucket?
     var bytes: TokenBucket?
@@ -39,7 +38,7 @@ final class BlockLimiter: Sendable {
   private let buckets: Mutex<Buckets>
 
   /// `nil` where nothing is limited.
-  init?(_ limits: BlockLimits) {
+  public init?(_ limits: RateLimits) {
     guard !limits.isEmpty else { return nil }
     buckets = Mutex(
       Buckets(
@@ -48,7 +47,7 @@ final class BlockLimiter: Sendable {
   }
 
   /// How many nanoseconds to wait before another request may begin; `nil` when one may now.
-  func delay(now: UInt64) -> UInt64? {
+  public func delay(now: UInt64) -> UInt64? {
     buckets.withLock { buckets in
       let delay = max(buckets.requests?.delay(now: now) ?? 0, buckets.bytes?.delay(now: now) ?? 0)
       return delay > 0 ? delay : nil
@@ -57,11 +56,27 @@ final class BlockLimiter: Sendable {
 
   /// Counts a request that has begun.
   ///
-  /// - Parameter bytes: What it reads or writes.
-  func spend(bytes: UInt64) {
+  /// - Parameter bytes: What it moves.
+  public func spend(bytes: UInt64) {
     buckets.withLock { buckets in
       buckets.requests?.spend(1)
       buckets.bytes?.spend(bytes)
     }
+  }
+}
+
+extension ByteWriter {
+  /// Appends a limit, or that there is none.
+  public mutating func put(_ rate: RateLimits.Rate?) {
+    put(rate?.perSecond ?? 0)
+    put(rate?.burst ?? 0)
+  }
+}
+
+extension ByteReader {
+  /// Reads a limit.
+  public mutating func getRate() throws(MalformedBytes) -> RateLimits.Rate? {
+    let (perSecond, burst): (UInt64, UInt64) = (try get(), try get())
+    return perSecond == 0 ? nil : RateLimits.Rate(perSecond: perSecond, burst: burst)
   }
 }

@@ -2,11 +2,11 @@ internal import GuestMemory
 
 /// Decides whether answers wait a little for their interrupt.
 ///
-/// A driver that has many requests under way makes them available one by one, and a disk that ends each before the next is there would
+/// A driver that has many requests under way makes them available one by one, and a device that ends each before the next is there would
 /// interrupt it for each; every interrupt, and every doorbell after one, costs the guest an exit. So after a round the queue is looked at
 /// a few hundred times more before the interrupt: a few microseconds, less than the exits cost. It is done only while it pays: a driver
 /// with one request at a time is answered at once, but for one time in many that tries anew.
-struct InterruptHold {
+public struct InterruptHold: Sendable {
   /// How often the queue is looked at: with a pause in between, some 5 microseconds.
   private static let looks = 200
   /// The most requests and bytes that wait for an interrupt: whoever works that hard is told, so that both sides work at the same time.
@@ -20,21 +20,24 @@ struct InterruptHold {
   private var credit = InterruptHold.patience
   private var skipped = 0
 
+  /// Begins without answers.
+  public init() {}
+
   /// Whether requests were given back since the driver was last told.
-  var hasAnswers: Bool { requests > 0 }
+  public var hasAnswers: Bool { requests > 0 }
 
   /// Whether the answers may wait for others.
-  var mayHold: Bool { hasAnswers && requests < InterruptHold.most.requests && bytes < InterruptHold.most.bytes }
+  public var mayHold: Bool { hasAnswers && requests < InterruptHold.most.requests && bytes < InterruptHold.most.bytes }
 
   /// Notes that a request was given back.
-  mutating func add(bytes: UInt64) {
+  public mutating func add(bytes: UInt64) {
     requests += 1
     let (sum, overflow) = self.bytes.addingReportingOverflow(bytes)
     self.bytes = overflow ? .max : sum
   }
 
   /// Notes that the driver was told.
-  mutating func reset() {
+  public mutating func reset() {
     requests = 0
     bytes = 0
   }
@@ -42,7 +45,7 @@ struct InterruptHold {
   /// Looks for more requests for a moment, if that has paid of late.
   ///
   /// - Returns: Whether there are some.
-  mutating func linger(_ hasMore: () -> Bool) -> Bool {
+  public mutating func linger(_ hasMore: () -> Bool) -> Bool {
     guard credit > 0 || skipped >= InterruptHold.restart else {
       skipped += 1
       return false

@@ -1,0 +1,46 @@
+internal import CLinux
+internal import Glibc
+public import Platform
+internal import Synchronization
+
+/// A tap of the host, with an open queue for each pair of the card's.
+public final class TapBackend: NetBackend {
+  /// What the kernel's taps take.
+  public let offloads: NetOffloads
+  /// The queues.
+  public let channels: [any FrameChannel]
+  private let queues: [DescriptorBox]
+  /// Whether each queue gets frames.
+  private let attached: Mutex<[Bool]>
+
+  /// Takes the queues of a tap, all attached, at least one.
+  ///
+  /// - Parameter offloads: What `Tap.open` found out.
+  public init(queues: [DescriptorBox], offloads: NetOffloads) {
+    self.queues = queues
+    self.offloads = offloads
+    channels = queues.map { DescriptorChannel($0) }
+    attached = Mutex([Bool](repeating: true, count: queues.count))
+  }
+
+  /// Tells the kernel what it may leave to the guest.
+  public func accept(_ offloads: NetOffloads) throws(SystemError) {
+    guard let queue = queues.first else { return }
+    try retrying("set the offloads of a tap") {
+      Int(clinux_ioctl_value(queue.number, clinux_TUNSETOFFLOAD, UInt(offloads.rawValue)))
+    }
+  }
+
+  /// Takes the other queues out of the tap, which gives them no frames then.
+  public func use(channels count: Int) throws(SystemError) {
+    // A tap of one queue cannot be without it.
+    guard queues.count > 1 else { return }
+    try attached.withLock { attached throws(SystemError) in
+      for (index, queue) in queues.enumerated() where attached[index] != (index < count) {
+        let flag = index < count ? Int16(clinux_IFF_ATTACH_QUEUE) : Int16(clinux_IFF_DETACH_QUEUE)
+        try retrying("attach or detach a queue of a tap") { Int(clinux_tun_set_queue(queue.number, flag)) }
+        attached[index] = index < count
+      }
+    }
+  }
+}

@@ -1,0 +1,92 @@
+internal import Platform
+internal import Virtio
+
+/// The loop of a pair's thread: sends, receives, and sleeps until the driver or the network has something.
+///
+/// Everything that frames need is reserved when the loop begins; nothing is allocated while it runs. What wakes the thread is watched by
+/// edges, so nobody need read the doorbells' counts: after each edge the thread goes on until there is nothing left.
+final class NetService {
+  private static let transmitBell = ReadySet.Keys(key: 0)
+  private static let receiveBell = ReadySet.Keys(key: 1)
+  private static let network = ReadySet.Keys(key: 2)
+  private static let order = ReadySet.Keys(key: 3)
+  private static let turn = ReadySet.Keys(key: 4)
+
+  private var transmitter: NetTransmitter?
+  private var receiver: NetReceiver?
+  private let command: WorkerCommand
+  private let ready: ReadySet
+  /// Wakes the thread when the limits allow more; there where there are limits.
+  private let timer: TimerFD?
+  /// Whether there may be something to send, or to receive, now.
+  private var maySend = true
+  private var mayReceive = true
+  /// Whether a frame waits until the network has room for it.
+  private var lacksRoom = false
+  /// When the timer goes off.
+  private var turnAt = UInt64.max
+
+  init(_ pair: QueuePair, channel: any FrameChannel, shared: NetShared, command: WorkerCommand) throws(SystemError) {
+    let (receiveQueue, transmitQueue) = (pair.receive, pair.transmit)
+    self.command = command
+    ready = try ReadySet()
+    timer = shared.transmitLimiter == nil && shared.receiveLimiter == nil ? nil : try TimerFD()
+    transmitter = if let transmitQueue { try NetTransmitter(queue: transmitQueue, channel: channel, shared: shared) } else { nil }
+    receiver = if let receiveQueue { try NetReceiver(queue: receiveQueue, channel: channel, shared: shared) } else { nil }
+    try ready.add(command.event.number, as: NetService.order)
+    if let transmitQueue { try ready.add(transmitQueue.doorbell.number, as: NetService.transmitBell) }
+    if let receiveQueue { try ready.add(receiveQueue.doorbell.number, as: NetService.receiveBell) }
+    try ready.add(channel.descriptor, [.readable, .writable], as: NetService.network)
+    if let timer { try ready.add(timer.number, as: NetService.turn) }
+  }
+
+  /// Serves the queues until told otherwise. Called once, by the thread.
+  ///
+  /// - Throws: When the host fails; the queues are as after an order to end.
+  func run() throws(SystemError) {
+    defer { receiver?.end() }
+    while command.current == .serve {
+      if maySend { send() }
+      if mayReceive { receive() }
+      // While one of them has work, the other must hear of its own.
+      let isBusy = maySend || mayReceive
+      if maySend && mayReceive { continue }
+      note(try ready.wait(mayBlock: !isBusy))
+    }
+  }
+
+  private func note(_ keys: ReadySet.Keys) {
+    if keys.contains(NetService.turn) { turnAt = .max }
+    let isForBoth = !keys.isDisjoint(with: [NetService.turn, NetService.order])
+    if isForBoth || keys.contains(NetService.transmitBell) || lacksRoom && keys.contains(NetService.network) { maySend = true }
+    if isForBoth || !keys.isDisjoint(with: [NetService.receiveBell, NetService.network]) { mayReceive = true }
+  }
+
+  private func send() {
+    let rest = transmitter?.serve()
+    lacksRoom = rest == .noRoom
+    switch rest {
+    case .more: break
+    case .limited(let delay): wait(delay, &maySend)
+    case .nothing, .noRoom, .broken, nil: maySend = false
+    }
+  }
+
+  private func receive() {
+    switch receiver?.serve() {
+    case .more: break
+    case .limited(let delay): wait(delay, &mayReceive)
+    case .noFrame, .noBuffer, .unused, .broken, nil: mayReceive = false
+    }
+  }
+
+  /// Lets a direction rest until its limits allow more. Where the other one's turn comes first, both are looked at then.
+  private func wait(_ delay: UInt64, _ may: inout Bool) {
+    may = false
+    // No overflow: a delay is at most 2^63 and a little.
+    let end = monotonicNanoseconds() &+ delay
+    guard end < turnAt else { return }
+    turnAt = end
+    timer?.start(after: delay)
+  }
+}

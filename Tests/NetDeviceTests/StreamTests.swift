@@ -1,0 +1,166 @@
+import Glibc
+import GuestMemory
+import NetDevice
+import Platform
+import Testing
+import Virtio
+import VirtioTesting
+
+/// The other end of a stream of frames.
+private final class StreamPeer {
+  let backend: StreamBackend
+  private let socket: OwnedDescriptor
+
+  init() throws {
+    var ends: [Int32] = [-1, -1]
+    let type = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue) | Int32(SOCK_NONBLOCK.rawValue)
+    // The array has room for both.
+    try #require(unsafe socketpair(AF_UNIX, type, 0, &ends) == 0)
+    backend = try StreamBackend(DescriptorBox(OwnedDescriptor(owning: ends[0])))
+    socket = OwnedDescriptor(owning: ends[1])
+  }
+
+  /// Writes bytes, all of them.
+  func write(_ bytes: [UInt8]) {
+    var left = bytes[...]
+    while !left.isEmpty {
+      let count = unsafe left.withUnsafeBytes { unsafe Glibc.write(socket.number, $0.baseAddress, $0.count) }
+      if count > 0 { left = left.dropFirst(count) } else { waitFor(POLLOUT) }
+    }
+  }
+
+  /// Reads so many bytes, or until the end.
+  func read(_ count: Int) -> [UInt8] {
+    var bytes: [UInt8] = []
+    while bytes.count < count {
+      var piece = [UInt8](repeating: 0, count: count - bytes.count)
+      let got = unsafe Glibc.read(socket.number, &piece, piece.count)
+      if got == 0 { break }
+      if got > 0 { bytes += piece.prefix(got) } else { waitFor(POLLIN) }
+    }
+    return bytes
+  }
+
+  private func waitFor(_ event: Int32) {
+    var watched = pollfd(fd: socket.number, events: Int16(event), revents: 0)
+    _ = unsafe poll(&watched, 1, 10_000)
+  }
+
+  /// Makes what is under way little.
+  func narrow() {
+    var size: Int32 = 4096
+    for descriptor in [socket.number, backend.channels[0].descriptor] {
+      for option in [SO_SNDBUF, SO_RCVBUF] {
+        unsafe _ = setsockopt(descriptor, SOL_SOCKET, option, &size, socklen_t(MemoryLayout<Int32>.size))
+      }
+    }
+  }
+
+  func close() { shutdown(socket.number, Int32(SHUT_RDWR)) }
+}
+
+private func withStream(_ variant: Variant = Variant.all[0], _ body: (ActivatedDevice, StreamPeer) throws -> Void) throws {
+  let peer = try StreamPeer()
+  let device = NetDevice(mac: guestMAC, backend: peer.backend, logger: silent)
+  try withActivatedDevice(device, features: variant.features) { try body($0, peer) }
+}
+
+/// A frame behind its length.
+private func prefixed(_ frame: [UInt8]) -> [UInt8] { littleEndian(UInt32(frame.count)).reversed() + frame }
+
+@Suite struct StreamTests {
+  @Test("Frames go each way behind their lengths", arguments: Variant.all) func both(_ variant: Variant) throws {
+    try withStream(variant) { guest, peer in
+      for count in [14, 60, 1514, 9000, NetRequest.frameLimit] {
+        let sent = frame(count: count, seed: count)
+        try guest.sendFrame([plainHeader, sent])
+        #expect(peer.read(4 + count) == prefixed(sent))
+        try guest.offer([Int](repeating: 4096, count: count / 4096 + 1))
+        peer.write(prefixed(sent))
+        let received = try guest.receiveFrame()
+        #expect(received.bytes == sent && Array(received.header.prefix(10)) == [UInt8](repeating: 0, count: 10))
+      }
+    }
+  }
+
+  @Test("No offloads are offered: whole checksums, no segments") func features() throws {
+    let peer = try StreamPeer()
+    let device = NetDevice(mac: guestMAC, backend: peer.backend, logger: silent)
+    #expect(device.features & (NetFeatures.checksum | NetFeatures.hostTSO4 | NetFeatures.guestTSO4 | NetFeatures.multipleQueues) == 0)
+  }
+
+  @Test("A frame that comes byte by byte is received once, whole; many that come at once are many") func pieces() throws {
+    try withStream { guest, peer in
+      try guest.offer([2048, 2048, 2048, 2048])
+      let slow = frame(count: 99, seed: 1)
+      for byte in prefixed(slow) { peer.write([byte]) }
+      #expect(try guest.receiveFrame().bytes == slow)
+      let many = (0..<3).map { frame(count: 100 + $0, seed: $0) }
+      peer.write(Array(many.map(prefixed).joined()))
+      for expected in many { #expect(try guest.receiveFrame().bytes == expected) }
+    }
+  }
+
+  @Test("A stream that is full loses nothing: what it took in part goes on, even when the guest sends no more") func full() throws {
+    try withStream { guest, peer in
+      peer.narrow()
+      // Far more than the socket holds: the last ones wait in the ring, and one is half sent.
+      let frames = (0..<40).map { frame(count: 9000 + $0, seed: $0) }
+      for each in frames { _ = try guest.submit(Queue.transmit, readable: [plainHeader, each]) }
+      for expected in frames { #expect(peer.read(4 + expected.count) == prefixed(expected)) }
+      for _ in frames { #expect(try guest.wait(Queue.transmit).written == 0) }
+    }
+  }
+
+  @Test("Frames wait in the stream while the guest has no buffers") func noBuffers() throws {
+    try withStream { guest, peer in
+      let frames = (0..<50).map { frame(count: 1000 + $0, seed: $0) }
+      let writer = try PThread(name: "writer") { [bytes = Array(frames.map(prefixed).joined())] in peer.write(bytes) }
+      for expected in frames {
+        try guest.offer([2048])
+        #expect(try guest.receiveFrame().bytes == expected)
+      }
+      writer.join()
+    }
+  }
+
+  @Test(
+    "A peer that breaks the rules, or is gone, is heard no more; the guest goes on",
+    arguments: [[0, 0, 0, 0], [255, 255, 255, 255], [0, 1, 0, 18], [0x80, 0, 0, 1, 1, 1]] as [[UInt8]])
+  func wrongLength(bytes: [UInt8]) throws {
+    try withStream { guest, peer in
+      try guest.offer([2048])
+      peer.write(bytes + prefixed(frame()))
+      for seed in 0..<20 { try guest.sendFrame([plainHeader, frame(seed: seed)]) }
+      #expect(try guest.poll(Queue.receive) == nil)
+    }
+    try withStream { guest, peer in
+      peer.close()
+      for seed in 0..<20 { try guest.sendFrame([plainHeader, frame(seed: seed)]) }
+    }
+  }
+
+  @Test("Forwarded ports are read, and written for passt") func forwards() {
+    #expect(PortForward("tcp:8080:80") == PortForward(.tcp, hostPort: 8080, guestPort: 80))
+    #expect(PortForward("udp:53") == PortForward(.udp, hostPort: 53, guestPort: 53))
+    #expect(PortForward("tcp:127.0.0.1:2222:22") == PortForward(.tcp, address: IPv4Address("127.0.0.1"), hostPort: 2222, guestPort: 22))
+    for wrong in [
+      "", "tcp", "tcp:", "tcp:0", "tcp:65536", "tcp:1:0", "sctp:1", "tcp:1:2:3", "tcp:1.2.3:1", "tcp:a:1", "tcp:+1:1", "8080:80", "tcp::80",
+    ] {
+      #expect(PortForward(wrong) == nil, "\(wrong)")
+    }
+  }
+
+  @Test("The user's own network has one pair of queues and no port twice") func configuration() {
+    var card = NetConfiguration(.user(forwards: []))
+    card.pairCount = 2
+    #expect(throws: NetConfigurationError.userPairs(2)) { try card.validate() }
+    let forward = PortForward(.tcp, hostPort: 80, guestPort: 80)
+    #expect(throws: NetConfigurationError.forwardedTwice(80)) {
+      try NetConfiguration(.user(forwards: [forward, PortForward(.tcp, hostPort: 80, guestPort: 81)])).validate()
+    }
+    #expect(throws: Never.self) {
+      try NetConfiguration(.user(forwards: [forward, PortForward(.udp, hostPort: 80, guestPort: 80)])).validate()
+    }
+  }
+}
