@@ -33,7 +33,8 @@ enum ControlCommand {
         throw UsageError(command: arguments.commandName, "\(quoted(word)) is no disk of a machine; give its number, 0 to 25")
       }
       guard try arguments.value(of: ConvertCommand.sourceFormat) == nil, !arguments.contains(ConvertCommand.backing) else {
-        throw UsageError(command: arguments.commandName, "--source-format and --backing are for images; leave them out with a machine's socket")
+        throw UsageError(
+          command: arguments.commandName, "--source-format and --backing are for images; leave them out with a machine's socket")
       }
       return .resizeDisk(
         index: index, bytes: try arguments.value(of: ControlCommands.diskSize) ?? 0, mayShrink: arguments.contains(ControlCommands.shrink))

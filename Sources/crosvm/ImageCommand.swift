@@ -48,7 +48,8 @@ enum ImageCommand {
 
   private static func check(_ arguments: Arguments, _ path: String, repair: Qcow2Repair) throws -> ExitStatus {
     let report = try Qcow2Image.check(path: path, repair: repair)
-    let text = arguments.contains(ImageCommands.json) ? ImageReport.json(report, path) : ImageReport.text(report, isRepaired: repair != .nothing)
+    let text =
+      arguments.contains(ImageCommands.json) ? ImageReport.json(report, path) : ImageReport.text(report, isRepaired: repair != .nothing)
     guard StandardStreams.print(text + "\n") else { return .failure }
     return report.isClean ? .success : .failure
   }

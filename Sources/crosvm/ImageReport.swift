@@ -9,7 +9,7 @@ enum ImageReport {
     if report.leaksFixed > 0 { lines.append(count(report.leaksFixed, "lost cluster", " was given back", " were given back")) }
     let rest = isRepaired ? (" remains", " remain") : ("", "")
     if report.corruptions > 0 { lines.append(count(report.corruptions, "error", rest.0, rest.1)) }
-    if report.leaks > 0 { 
+    if report.leaks > 0 {
       lines.append(count(report.leaks, "lost cluster", rest.0 + ", which only takes space", rest.1 + ", which only take space"))
     }
     if report.isClean { lines.append("nothing is wrong") }
@@ -23,7 +23,8 @@ enum ImageReport {
     var lines: [String] = []
     if report.wasNotClosed { lines.append("it was not closed" + (isRepaired ? ", and is now" : "")) }
     if report.isMarkedCorrupt {
-      lines.append("it is marked as corrupt" + (isRepaired ? " still" : "; crosvm disk repair takes the mark away when nothing else is wrong"))
+      lines.append(
+        "it is marked as corrupt" + (isRepaired ? " still" : "; crosvm disk repair takes the mark away when nothing else is wrong"))
     } else if report.wasMarkedCorrupt {
       lines.append("it was marked as corrupt, and is not any more")
     }
@@ -62,7 +63,8 @@ enum ImageReport {
       if header.isDirty { lines.append("it was not closed; crosvm disk check tells whether something is wrong") }
       if let encryption = header.encryption { lines.append("it is encrypted (\(encryption)), which is not supported") }
       if header.hasExternalData {
-        lines.append("its content is in an external data file, which is not supported: \(header.dataName?.debugDescription ?? "name not told")")
+        lines.append(
+          "its content is in an external data file, which is not supported: \(header.dataName?.debugDescription ?? "name not told")")
       }
       if header.isCorrupt { lines.append("it is marked as corrupt") }
     }

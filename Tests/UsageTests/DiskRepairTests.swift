@@ -164,7 +164,16 @@ struct DiskRepairTests {
     try makeSpoiled("a", refcounts: [], from: 0)
     let words = ["-f", "qcow2", "-c", "write -P 1 0 64k", "-c", "sleep 100000", "a"]
     let writer = try Crosvm(words, in: workplace, program: "qemu-io")
-    #expect(Crosvm.wait { (try? crosvm("disk", "info", "a").status) == 1 })
+    let file = unsafe open(workplace.path + "/a", O_RDWR | O_CLOEXEC)
+    defer { close(file) }
+    let isWritten = Crosvm.wait {
+      var lock = flock()
+      lock.l_type = Int16(F_WRLCK)
+      (lock.l_start, lock.l_len) = (101, 1)
+      // F_OFD_GETLK: whether another has the byte that says so.
+      return unsafe fcntl(file, 36, &lock) == 0 && lock.l_type != Int16(F_UNLCK)
+    }
+    #expect(isWritten)
     for words in [["info", "a"], ["check", "a"], ["map", "a"], ["convert", "a", "b.raw"]] {
       try Mistake(words: ["disk"] + words, parts: ["\"a\" is written by another process or disk; end that first\n"]).expect(
         status: 1, in: workplace)

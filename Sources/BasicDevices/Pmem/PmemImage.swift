@@ -46,7 +46,7 @@ public final class PmemImage: Sendable {
   public var warnings: [String] {
     let name = "the image \(configuration.path.debugDescription)"
     // A guest may have written such bytes itself, so it is no reason to refuse.
-    if let container = (try? ImageFiles.containerName(of: file)) ?? nil {
+    if let container = try? ImageFiles.containerName(of: file) {
       return [
         "\(name) looks like \(container), and the guest sees the bytes of that file, not of the disk in it; make a raw image of it with"
           + " crosvm disk convert, or give it to --block"

@@ -15,16 +15,17 @@ public enum ForeignFormat: String, Sendable, CaseIterable {
   /// Parallels'.
   case parallels = "Parallels"
 
-  /// The bytes that a file has where `place` says.
-  private var signature: [UInt8] {
+  /// What a file has where `place` says: one of these.
+  private var signatures: [[UInt8]] {
     switch self {
-    case .vmdk: Array("KDMV".utf8)
+    case .vmdk: [Array("KDMV".utf8)]
     // Least significant byte first: 0xbeda107f.
-    case .vdi: [0x7f, 0x10, 0xda, 0xbe]
-    case .vhdx: Array("vhdxfile".utf8)
-    case .vpc: Array("conectix".utf8)
-    case .qed: Array("QED\0".utf8)
-    case .parallels: Array("WithoutFreeSpace".utf8)
+    case .vdi: [[0x7f, 0x10, 0xda, 0xbe]]
+    case .vhdx: [Array("vhdxfile".utf8)]
+    case .vpc: [Array("conectix".utf8)]
+    case .qed: [Array("QED\0".utf8)]
+    // Its first version, and the second.
+    case .parallels: [Array("WithoutFreeSpace".utf8), Array("WithouFreSpacExt".utf8)]
     }
   }
 
@@ -32,7 +33,7 @@ public enum ForeignFormat: String, Sendable, CaseIterable {
 
   /// Finds a file's format by its first bytes.
   static func detect(_ start: [UInt8]) -> ForeignFormat? {
-    allCases.first { start.dropFirst($0.place).starts(with: $0.signature) }
+    allCases.first { format in format.signatures.contains { start.dropFirst(format.place).starts(with: $0) } }
   }
 
   /// Finds an open file's format; nil for a raw disk, or for what this project knows.
@@ -45,7 +46,7 @@ public enum ForeignFormat: String, Sendable, CaseIterable {
     if let found = detect(start) { return found }
     // A VHD of a fixed size is the disk, and a last sector that says so.
     guard length >= 1024 else { return nil }
-    return try bytes(of: number, path, at: Int(length) - 512, count: 8) == ForeignFormat.vpc.signature ? .vpc : nil
+    return ForeignFormat.vpc.signatures.contains(try bytes(of: number, path, at: Int(length) - 512, count: 8)) ? .vpc : nil
   }
 
   private static func bytes(of number: Int32, _ path: String, at offset: Int, count: Int) throws(DiskError) -> [UInt8] {

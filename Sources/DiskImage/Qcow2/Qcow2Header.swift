@@ -29,8 +29,9 @@ public struct Qcow2Header: Sendable, Equatable {
   public internal(set) var backingFormat: String?
   /// How the content is encrypted, where it is; such an image is only described.
   public internal(set) var encryption: String?
-  /// Whether the content is in another file, which has this name where the image tells it; such an image is only described.
+  /// Whether the content is in another file; such an image is only described.
   public var hasExternalData: Bool { incompatible & Feature.externalData != 0 }
+  /// The name of that file, where the image tells it.
   public internal(set) var dataName: String?
   /// The bytes of the bitmap directory extension, where there is one.
   var bitmaps: [UInt8]?
