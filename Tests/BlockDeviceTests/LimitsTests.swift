@@ -1,4 +1,5 @@
 import BlockDevice
+import DiskImage
 import Glibc
 import Platform
 import Testing

@@ -252,7 +252,7 @@ import Testing
   }
 
   /// Room for tables that there cannot be is not reserved.
-  @Test(arguments: [(20 << 20, 7 << 20), (1 << 40, 300 << 20), (64 << 40, 1 << 30)] as [(UInt64, Int)])
+  @Test(arguments: [(20 << 20, 7 << 20), (1 << 40, 450 << 20), (64 << 40, 1 << 30)] as [(UInt64, Int)])
   func aCacheIsNoLargerThanItCanBeOfUse(size: UInt64, limit: Int) throws {
     let folder = try Folder()
     try Qcow2Image.create(path: folder["a"], size: size)

@@ -49,11 +49,11 @@ struct DiskRepairTests {
       #expect((ours["corruptions"] as? Int ?? 0 > 0) == isCorrupt && (said["corruptions"] as? Int ?? 0 > 0) == isCorrupt, "\(ours) \(said)")
       let text = try crosvm("disk", "check", name).output
       #expect(
-        text.contains("1 lost cluster, which only takes space\n") == (leaks > 0) && text.contains("1 error\n") == isCorrupt, "\(text)")
+        text.contains("1 lost cluster, which only takes space\n") == (leaks > 0) && text.contains(" error") == isCorrupt, "\(text)")
       let repair = try crosvm("disk", "repair", name)
       #expect(repair.status == 0 && repair.output.contains("nothing is wrong\n"), "\(repair)")
       #expect(repair.output.contains("1 lost cluster was given back\n") == (leaks > 0), "\(repair)")
-      #expect(repair.output.contains("1 error was repaired\n") == isCorrupt, "\(repair)")
+      #expect(repair.output.contains(" repaired\n") == isCorrupt, "\(repair)")
       #expect(try Tool.isClean(name, in: workplace))
       #expect(try crosvm("disk", "check", name).status == 0)
       let again = try JSON.object(try crosvm("disk", "repair", "--json", name).output)
@@ -192,7 +192,8 @@ struct DiskRepairTests {
       Mistake("disk", "resize", "a", "5M", says: "\"a\" cannot be resized: a qcow2 image only grows"),
       Mistake("disk", "resize", "a", "10485761", says: "not a multiple of 512"),
       Mistake("disk", "resize", "a", "8192T", says: "more than its clusters can map"),
-      Mistake("disk", "resize", "raw", "1000", says: "multiple of 512"),
+      Mistake("disk", "resize", "raw", "1000", says: "give --shrink"),
+      Mistake("disk", "resize", "--shrink", "raw", "1000", says: "multiple of 512"),
       Mistake("disk", "resize", "missing", "1M", says: "\"missing\" does not exist"),
       Mistake("disk", "resize", "sparse", "2M", says: "\"sparse\""),
     ] {

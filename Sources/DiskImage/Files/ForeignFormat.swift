@@ -1,4 +1,5 @@
 internal import Glibc
+internal import Platform
 
 /// Formats of other programs, which are known by their first bytes and not supported: their files would count as raw disks.
 public enum ForeignFormat: String, Sendable, CaseIterable {
