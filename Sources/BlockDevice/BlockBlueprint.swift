@@ -21,11 +21,23 @@ public struct BlockBlueprint: DeviceBlueprint {
     files = try ImageFiles.open(path: configuration.path, options: configuration.imageOptions)
   }
 
+  /// What the user should know before the disk is used.
+  public var warnings: [String] {
+    guard let foreign = files.foreign else { return [] }
+    return [
+      "the image \(configuration.path.debugDescription) looks like \(foreign.rawValue), which is not supported, and is used as a raw disk; if it"
+        + " is no disk, convert it with qemu-img, and if it is one, give format=raw"
+    ]
+  }
+
   /// The image's files.
   public var descriptors: [Int32] { files.descriptors }
 
   /// One for each queue, unless there are to be none.
   public var rings: [Int] { configuration.rings }
+
+  /// That of the tables of its images.
+  public var extraMemory: UInt64 { configuration.cacheSize }
 
   /// The configuration, and what is known of the files.
   public func encode(to writer: inout ByteWriter) {

@@ -131,10 +131,11 @@ public final class BlockDevice: VirtioDevice {
   }
 
   /// Gives the disk another size, and tells the driver.
-  func resize(to bytes: UInt64) throws {
+  func resize(to bytes: UInt64, mayShrink: Bool) throws {
     guard bytes > 0, bytes % UInt64(configuration.blockSize) == 0 else {
       throw OrderRefusal("\(bytes) bytes are not a multiple of the disk's blocks of \(configuration.blockSize) bytes; give another size")
     }
+    guard mayShrink || bytes >= image.size else { throw DiskError.shrinks(configuration.path, from: image.size, to: bytes) }
     try image.resize(to: bytes)
     state.withLock { $0.activation }?.interrupt.signalConfigurationChange()
   }

@@ -8,8 +8,9 @@ extension BlockDevice {
   public func perform(_ order: [UInt8]) throws -> [UInt8] {
     var reader = ByteReader(order)
     let bytes: UInt64 = try reader.get()
+    let mayShrink = try reader.getBool()
     try reader.finish()
-    try resize(to: bytes)
+    try resize(to: bytes, mayShrink: mayShrink)
     return []
   }
 }
@@ -23,10 +24,14 @@ public struct DiskOperator: Sendable {
   /// - Parameter perform: Carries an order to the device and its answer back; see `VirtioDevice.perform`.
   public init(perform: @escaping @Sendable ([UInt8]) throws -> [UInt8]) { self.perform = perform }
 
-  /// Gives the disk this many bytes, and tells the guest. What is beyond a smaller size is lost.
-  public func resize(to bytes: UInt64) throws {
+  /// Gives the disk this many bytes, and tells the guest.
+  ///
+  /// - Parameter mayShrink: Whether a smaller size is meant: what is beyond it is lost.
+  /// - Throws: `DiskError.shrinks` for a smaller size that is not meant, as the device tells it; else why it cannot be.
+  public func resize(to bytes: UInt64, mayShrink: Bool) throws {
     var writer = ByteWriter()
     writer.put(bytes)
+    writer.put(mayShrink)
     _ = try perform(writer.bytes)
   }
 }

@@ -29,7 +29,7 @@ final class BlockService {
   /// A request under way.
   private struct Slot {
     var kind = Kind.flush
-    /// Whether a write ends only when it is on stable storage.
+    /// Whether a write, discard or write-zeroes request ends only when all of it is on stable storage.
     var isDurable = false
     /// The ranges of a discard or write-zeroes request, and how many are done.
     var ranges: [BlockRange] = []
@@ -222,13 +222,16 @@ final class BlockService {
     slots[slot].kind = kind
     slots[slot].ranges = ranges
     slots[slot].rangesDone = 0
+    slots[slot].isDurable = true
     beginNextRange(slot)
   }
 
   private func beginNextRange(_ slot: Int) {
     let range = slots[slot].ranges[slots[slot].rangesDone]
     let operation = slots[slot].kind == .discard ? DiskOperation.discard : .writeZeroes(mayDiscard: range.mayDiscard)
-    channel.begin(operation, slot: slot, offset: range.offset, count: range.count, isDurable: !shared.cache.isOn)
+    let isDurable = !shared.cache.isOn
+    if !isDurable { slots[slot].isDurable = false }
+    channel.begin(operation, slot: slot, offset: range.offset, count: range.count, isDurable: isDurable)
   }
 
   // MARK: Answers
@@ -254,16 +257,20 @@ final class BlockService {
     guard code == 0 else { return fail(slot, code) }
     switch slots[slot].kind {
     case .read: for buffer in chains[slot].writable { buffer.markWritten() }
-    case .write where !slots[slot].isDurable && !shared.cache.isOn:
-      // The cache was switched off while it was under way.
-      slots[slot].kind = .flush
-      return channel.begin(.flush, slot: slot, offset: 0, count: 0, isDurable: false)
-    case .write, .flush: break
+    case .flush: break
+    case .write: return settle(slot)
     case .discard, .writeZeroes:
       slots[slot].rangesDone += 1
-      if slots[slot].rangesDone < slots[slot].ranges.count { return beginNextRange(slot) }
+      return slots[slot].rangesDone < slots[slot].ranges.count ? beginNextRange(slot) : settle(slot)
     }
     answer(slot, .ok)
+  }
+
+  /// Answers a request that changed the disk; where the cache was switched off while it was under way, a flush comes first.
+  private func settle(_ slot: Int) {
+    guard !slots[slot].isDurable, !shared.cache.isOn else { return answer(slot, .ok) }
+    slots[slot].kind = .flush
+    channel.begin(.flush, slot: slot, offset: 0, count: 0, isDurable: false)
   }
 
   private func fail(_ slot: Int, _ code: Int32) {

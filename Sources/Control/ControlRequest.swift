@@ -15,7 +15,7 @@ public enum ControlRequest: Equatable, Sendable {
   /// Ask how much memory the guest has, uses, and gave away.
   case balloonStatistics
   /// Change the size of the disk with this number, in the order of the command line, to this many bytes.
-  case resizeDisk(index: Int, bytes: UInt64)
+  case resizeDisk(index: Int, bytes: UInt64, mayShrink: Bool)
   /// List the devices at the guest's USB controller.
   case listUSB
   /// Plug in a device of the host.
@@ -68,7 +68,7 @@ public enum ControlRequest: Equatable, Sendable {
     case .pressPowerButton: "powerbtn"
     case .balloon(let bytes): "balloon \(bytes)"
     case .balloonStatistics: "balloon_stats"
-    case .resizeDisk(let index, let bytes): "disk resize \(index) \(bytes)"
+    case .resizeDisk(let index, let bytes, let mayShrink): "disk resize \(index) \(bytes)\(mayShrink ? " shrink" : "")"
     case .listUSB: "usb list"
     case .attachUSB(let name): "usb attach \(name.text)"
     case .detachUSB(let port): "usb detach \(port)"
@@ -90,7 +90,9 @@ public enum ControlRequest: Equatable, Sendable {
     case ("balloon", 1): self = .balloon(bytes: try Self.number(words[1]))
     case ("balloon_stats", 0): self = .balloonStatistics
     case ("disk", 3) where words[1] == "resize":
-      self = .resizeDisk(index: try Self.number(words[2]), bytes: try Self.number(words[3]))
+      self = .resizeDisk(index: try Self.number(words[2]), bytes: try Self.number(words[3]), mayShrink: false)
+    case ("disk", 4) where words[1] == "resize" && words[4] == "shrink":
+      self = .resizeDisk(index: try Self.number(words[2]), bytes: try Self.number(words[3]), mayShrink: true)
     case ("usb", 1) where words[1] == "list": self = .listUSB
     case ("usb", 2) where words[1] == "attach":
       guard let name = USBDeviceName(words[2]) else { throw .badRequest("a USB device is BUS:ADDRESS:VENDOR:PRODUCT") }

@@ -32,7 +32,8 @@ private func again<Value>(_ words: String, _ read: (Substring) throws -> Value) 
 /// What the fuzzing of the control socket begins with.
 public enum ControlSeeds {
   private static let requests: [ControlRequest] = [
-    .stop, .suspend, .resume, .pressPowerButton, .balloon(bytes: 1 << 30), .balloonStatistics, .resizeDisk(index: 1, bytes: 1 << 40),
+    .stop, .suspend, .resume, .pressPowerButton, .balloon(bytes: 1 << 30), .balloonStatistics,
+    .resizeDisk(index: 1, bytes: 1 << 40, mayShrink: true),
     .listUSB, .attachUSB(.init(bus: 1, address: 2, vendor: 0x18d1, product: 0xffff)), .detachUSB(port: 3), .version,
   ]
 

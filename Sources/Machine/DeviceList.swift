@@ -23,13 +23,16 @@ enum DeviceList {
   ]
 
   /// What a configuration asks for, opened, in the order of PCI slots.
-  static func plan(_ configuration: VMConfiguration, _ persistentMemory: [PersistentMemory], sockets: VsockSockets?, ports: SerialPorts)
-    throws
-    -> [PlannedDevice]
-  {
+  ///
+  /// - Parameter logger: Is told what the user should know of the images.
+  static func plan(
+    _ configuration: VMConfiguration, _ persistentMemory: [PersistentMemory], sockets: VsockSockets?, ports: SerialPorts, logger: Logger
+  ) throws -> [PlannedDevice] {
     var devices: [PlannedDevice] = []
     for (index, disk) in configuration.disks.enumerated() {
-      devices.append(PlannedDevice(name: "block\(index)", blueprint: try BlockBlueprint(disk), offersPackedRing: disk.usesPackedQueue))
+      let (name, blueprint) = ("block\(index)", try BlockBlueprint(disk))
+      for warning in blueprint.warnings { logger.warning("\(name): \(warning)") }
+      devices.append(PlannedDevice(name: name, blueprint: blueprint, offersPackedRing: disk.usesPackedQueue))
     }
     for (index, memory) in persistentMemory.enumerated() {
       devices.append(PlannedDevice(name: PersistentMemory.name(index), blueprint: PmemBlueprint(memory.image, at: memory.addresses)))

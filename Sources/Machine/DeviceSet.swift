@@ -34,7 +34,7 @@ final class DeviceSet: Sendable {
     sockets: VsockSockets?, processes: DeviceProcesses?, logger: Logger
   ) throws {
     ports = try SerialPorts(configuration: configuration, logger: logger)
-    let plan = try DeviceList.plan(configuration, persistentMemory, sockets: sockets, ports: ports)
+    let plan = try DeviceList.plan(configuration, persistentMemory, sockets: sockets, ports: ports, logger: logger)
     let plug = DevicePlug(root: try Self.makeRoot(board: board, map: map), board: board, memory: memory, logger: logger)
     // The processes come to life while the rest of the machine is set up.
     let begun = try plan.map { try plug.begin($0, processes) }

@@ -44,7 +44,7 @@ final class RequestHandler: Sendable {
         return ""
       }
     case .balloonStatistics: return withBalloon { try $0.statistics().json }
-    case .resizeDisk(let index, let bytes): return resizeDisk(index, bytes)
+    case .resizeDisk(let index, let bytes, let mayShrink): return resizeDisk(index, bytes, mayShrink: mayShrink)
     case .listUSB, .attachUSB, .detachUSB: return .failed("this machine has no USB controller")
     }
   }
@@ -89,12 +89,12 @@ final class RequestHandler: Sendable {
     return .done("")
   }
 
-  private func resizeDisk(_ index: Int, _ bytes: UInt64) -> ControlResponse {
+  private func resizeDisk(_ index: Int, _ bytes: UInt64, mayShrink: Bool) -> ControlResponse {
     guard devices.disks.indices.contains(index) else {
       return .failed("there is no disk \(index); this machine has \(devices.disks.count)")
     }
     if control.isPaused { return Self.suspended }
-    do { try devices.disks[index].resize(to: bytes) } catch { return .failed("\(error)") }
+    do { try devices.disks[index].resize(to: bytes, mayShrink: mayShrink) } catch { return .failed("\(error)") }
     logger.info("disk \(index) has \(bytes) bytes now")
     return .done("")
   }

@@ -16,7 +16,9 @@ public func createQcow(path: UnsafePointer<CChar>?, virtualSize: UInt64) -> Int3
 public func expandDiskImage(path: UnsafePointer<CChar>?, virtualSize: UInt64) -> Int32 {
   guard let path = unsafe path.flatMap({ unsafe String(validatingCString: $0) }) else { return -EINVAL }
   return code {
-    let disk = try ImageFiles.open(path: path).assemble()
+    var options = ImageFiles.Options()
+    options.refusesForeign = true
+    let disk = try ImageFiles.open(path: path, options: options).assemble()
     guard virtualSize >= disk.size else { throw SystemError("expand \(path)", code: EINVAL) }
     try disk.resize(to: virtualSize)
     disk.finish()
@@ -36,6 +38,7 @@ private func convert(_ source: Int32, _ target: Int32, _ format: ImageConversion
     var options = ImageFiles.Options()
     options.isReadOnly = true
     options.isLocked = false
+    options.refusesForeign = true
     let files = try ImageFiles.open(path: "/proc/self/fd/\(source)", options: options)
     try ImageConversion.convert(files, into: target, path: "/proc/self/fd/\(target)", as: format)
   }
@@ -51,6 +54,7 @@ private func code(_ body: () throws -> Void) -> Int32 {
     case .refused: return -EACCES
     case .exists: return -EEXIST
     case .inUse: return -EBUSY
+    case .badDescriptor: return -EBADF
     case .cannotCreate(_, let reason), .system(let reason): return -reason.code
     default: return -EINVAL
     }

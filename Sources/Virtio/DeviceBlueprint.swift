@@ -21,6 +21,9 @@ public protocol DeviceBlueprint: Sendable {
   /// How many descriptors the device may have open beyond what every device needs.
   var extraDescriptors: Int { get }
 
+  /// The bytes of memory that the device may take beyond what every device may.
+  var extraMemory: UInt64 { get }
+
   /// Writes everything else.
   func encode(to writer: inout ByteWriter)
 
@@ -40,6 +43,8 @@ extension DeviceBlueprint {
   public var connectors: [String] { [] }
   /// None.
   public var extraDescriptors: Int { 0 }
+  /// None.
+  public var extraMemory: UInt64 { 0 }
 }
 
 /// Descriptors and rings that came with a blueprint, to be taken one after the other.

@@ -32,7 +32,12 @@ enum ControlCommand {
       guard let index = Int(word), (0...25).contains(index) else {
         throw UsageError(command: arguments.commandName, "\(quoted(word)) is no disk of a machine; give its number, 0 to 25")
       }
-      return .resizeDisk(index: index, bytes: try arguments.value(of: ControlCommands.diskSize) ?? 0)
+      guard try arguments.value(of: ConvertCommand.sourceFormat) == nil, !arguments.contains(ConvertCommand.backing) else {
+        throw UsageError(
+          command: arguments.commandName, "--source-format and --backing are for images; leave them out with a machine's socket")
+      }
+      return .resizeDisk(
+        index: index, bytes: try arguments.value(of: ControlCommands.diskSize) ?? 0, mayShrink: arguments.contains(ControlCommands.shrink))
     case "usb attach":
       let name = try arguments.value(of: ControlCommands.usbDevice)
       return .attachUSB(name ?? ControlRequest.USBDeviceName(bus: 0, address: 0, vendor: 0, product: 0))

@@ -17,29 +17,45 @@ enum ConvertCommand {
     "The format of the new file. Without it the end of its name tells: .raw and .img, .qcow2 and .qcow.")
   static let sourceFormat = Option(
     "source-format", ValueType<ImageFormat>.choice("FORMAT"), "The format of the image. Without it its first bytes tell.")
-  static let backing = Flag("backing", "Read the backing files that the image names, within its folder; needs --source-format qcow2.")
+  static let backing = Flag("backing", "Read the backing files that the image names, within its folder. Needs --source-format qcow2.")
 
   static let command = Command("convert", "make an image of another format with the same content") {
     $0.details = [
-      "What is zero takes no room in the new image. Backing files become part of it. The file has its name only once it is complete."
+      "What is zero takes no room in the new image. Backing files become part of it, where --source-format qcow2 and --backing let them be"
+        + " read. The file has its name only once it is complete."
     ]
     $0.groups = [OptionGroup("Formats", [format.description, sourceFormat.description, backing.description])]
     $0.positionals = [source.description, target.description]
-    $0.examples = [Command.Example("crosvm disk convert disk.img disk.qcow2", "Make a qcow2 image of a raw one.")]
+    $0.examples = [
+      Command.Example("crosvm disk convert disk.img disk.qcow2", "Make a qcow2 image of a raw one."),
+      Command.Example(
+        "crosvm disk convert --source-format qcow2 --backing overlay.qcow2 whole.qcow2", "Make one file of an image and its backing files."),
+    ]
   }
 
-  /// Opens the files that a command reads, as its options say.
-  private static func files(_ path: String, _ arguments: Arguments) throws -> ImageFiles {
+  /// How a command opens an image, as its options say.
+  static func options(_ arguments: Arguments) throws(UsageError) -> ImageFiles.Options {
     var options = ImageFiles.Options()
-    options.isReadOnly = true
+    options.refusesForeign = true
     options.format = try arguments.value(of: sourceFormat)
     options.allowsBacking = arguments.contains(backing)
-    return try ImageFiles.open(path: path, options: options)
+    guard !options.allowsBacking || options.format == .qcow2 else {
+      throw UsageError(
+        command: arguments.commandName, "backing files need the image's format to be named; give --source-format qcow2 with --backing")
+    }
+    return options
+  }
+
+  /// The same for an image that is only read.
+  private static func readingOptions(_ arguments: Arguments) throws(UsageError) -> ImageFiles.Options {
+    var options = try options(arguments)
+    options.isReadOnly = true
+    return options
   }
 
   /// Opens an image to be read, as the options of a command say.
   static func open(_ path: String, _ arguments: Arguments) throws -> any SynchronousDisk {
-    guard let disk = try files(path, arguments).assemble() as? any SynchronousDisk else {
+    guard let disk = try ImageFiles.open(path: path, options: try readingOptions(arguments)).assemble() as? any SynchronousDisk else {
       throw DiskError.notADisk(path)
     }
     return disk
@@ -56,16 +72,17 @@ enum ConvertCommand {
     guard let format else {
       throw UsageError(command: arguments.commandName, "the name \(quoted(target)) does not tell a format; give --format raw or qcow2")
     }
+    let options = try readingOptions(arguments)
     let progress = ProgressLine()
     defer { progress.end() }
     do {
-      try ImageConversion.convert(try files(source, arguments), to: target, as: format) {
+      try ImageConversion.convert(try ImageFiles.open(path: source, options: options), to: target, as: format) {
         progress.show($0.done, of: $0.total)
       }
       return .success
     } catch {
       progress.end()
-      StandardStreams.complain("\(arguments.commandName): \(error)")
+      StandardStreams.complain("\(arguments.commandName): \(ImageCommand.text(of: error))")
       return .failure
     }
   }

@@ -21,16 +21,24 @@ enum ImageCommand {
     do { return try action(arguments, try arguments.value(of: ImageCommands.path) ?? "") } catch let error as UsageError {
       throw error
     } catch {
-      StandardStreams.complain("\(arguments.commandName): \(error)")
+      StandardStreams.complain("\(arguments.commandName): \(text(of: error))")
       return .failure
     }
   }
 
+  /// What the user of one of these commands is told.
+  static func text(of error: any Error) -> String { (error as? DiskError)?.text(for: .command) ?? "\(error)" }
+
   private static func create(_ arguments: Arguments, _ path: String) throws -> ExitStatus {
     var format = Qcow2Image.Format()
     var size = try arguments.value(of: ImageCommands.size)
-    if let backing = try arguments.value(of: ImageCommands.backingFile) {
-      let base = try Qcow2Image.backing(backing, of: path, format: try arguments.value(of: ImageCommands.backingFormat))
+    let named = try arguments.value(of: ImageCommands.backingFormat)
+    let backing = try arguments.value(of: ImageCommands.backingFile)
+    guard named == nil || backing != nil else {
+      throw UsageError(command: arguments.commandName, "--backing-format means nothing without a backing file; give --backing-file, too")
+    }
+    if let backing {
+      let base = try Qcow2Image.backing(backing, of: path, format: named.flatMap { ImageFormat(rawValue: $0.rawValue) })
       format.backing = (backing, base.format.rawValue)
       size = size ?? base.size
     }
@@ -40,7 +48,8 @@ enum ImageCommand {
 
   private static func check(_ arguments: Arguments, _ path: String, repair: Qcow2Repair) throws -> ExitStatus {
     let report = try Qcow2Image.check(path: path, repair: repair)
-    let text = arguments.contains(ImageCommands.json) ? ImageReport.json(report, path) : ImageReport.text(report)
+    let text =
+      arguments.contains(ImageCommands.json) ? ImageReport.json(report, path) : ImageReport.text(report, isRepaired: repair != .nothing)
     guard StandardStreams.print(text + "\n") else { return .failure }
     return report.isClean ? .success : .failure
   }
@@ -67,8 +76,14 @@ enum ImageCommand {
 
   private static func resize(_ arguments: Arguments) throws -> ExitStatus {
     let path = try arguments.value(of: ControlCommands.diskIndex) ?? ""
-    let disk = try ImageFiles.open(path: path).assemble()
-    try disk.resize(to: try arguments.value(of: ControlCommands.diskSize) ?? 0)
+    let size = try arguments.value(of: ControlCommands.diskSize) ?? 0
+    let files = try ImageFiles.open(path: path, options: try ConvertCommand.options(arguments))
+    let disk = try files.assemble()
+    // Others say themselves that they cannot.
+    if files.format == .raw, size < disk.size, !arguments.contains(ControlCommands.shrink) {
+      throw DiskError.shrinks(path, from: disk.size, to: size)
+    }
+    try disk.resize(to: size)
     disk.finish()
     return .success
   }

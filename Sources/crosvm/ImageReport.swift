@@ -2,16 +2,38 @@ import DiskImage
 
 /// What is found out about an image, in words and as qemu-img's JSON has it.
 enum ImageReport {
-  static func text(_ report: Qcow2Report) -> String {
-    var lines: [String] = []
-    if report.corruptionsFixed > 0 { lines.append("\(report.corruptionsFixed) errors were repaired") }
-    if report.leaksFixed > 0 { lines.append("\(report.leaksFixed) lost clusters were given back") }
-    if report.corruptions > 0 { lines.append("\(report.corruptions) errors") }
-    if report.leaks > 0 { lines.append("\(report.leaks) lost clusters, which only take space") }
+  /// - Parameter isRepaired: Whether what could be made right was.
+  static func text(_ report: Qcow2Report, isRepaired: Bool) -> String {
+    var lines = marks(report, isRepaired: isRepaired)
+    if report.corruptionsFixed > 0 { lines.append(count(report.corruptionsFixed, "error", " was repaired", " were repaired")) }
+    if report.leaksFixed > 0 { lines.append(count(report.leaksFixed, "lost cluster", " was given back", " were given back")) }
+    let rest = isRepaired ? (" remains", " remain") : ("", "")
+    if report.corruptions > 0 { lines.append(count(report.corruptions, "error", rest.0, rest.1)) }
+    if report.leaks > 0 {
+      lines.append(count(report.leaks, "lost cluster", rest.0 + ", which only takes space", rest.1 + ", which only take space"))
+    }
     if report.isClean { lines.append("nothing is wrong") }
     lines.append(
       "\(report.allocatedClusters) of \(report.totalClusters) clusters are allocated, \(report.compressedClusters) of them compressed")
     return lines.joined(separator: "\n")
+  }
+
+  /// What the image's own marks say.
+  private static func marks(_ report: Qcow2Report, isRepaired: Bool) -> [String] {
+    var lines: [String] = []
+    if report.wasNotClosed { lines.append("it was not closed" + (isRepaired ? ", and is now" : "")) }
+    if report.isMarkedCorrupt {
+      lines.append(
+        "it is marked as corrupt" + (isRepaired ? " still" : "; crosvm disk repair takes the mark away when nothing else is wrong"))
+    } else if report.wasMarkedCorrupt {
+      lines.append("it was marked as corrupt, and is not any more")
+    }
+    return lines
+  }
+
+  /// So many things, and what follows for one and for more of them.
+  private static func count(_ number: UInt64, _ noun: String, _ one: String, _ many: String) -> String {
+    number == 1 ? "1 \(noun)\(one)" : "\(number) \(noun)s\(many)"
   }
 
   static func json(_ report: Qcow2Report, _ path: String) -> String {
@@ -38,8 +60,16 @@ enum ImageReport {
         lines.append("backing file: \(name.debugDescription), format \(header.backingFormat ?? "not told")")
       }
       if header.snapshotCount > 0 { lines.append("internal snapshots: \(header.snapshotCount)") }
-      if header.isDirty { lines.append("it was not closed, and is repaired when it is next written") }
+      if header.isDirty { lines.append("it was not closed; crosvm disk check tells whether something is wrong") }
+      if let encryption = header.encryption { lines.append("it is encrypted (\(encryption)), which is not supported") }
+      if header.hasExternalData {
+        lines.append(
+          "its content is in an external data file, which is not supported: \(header.dataName?.debugDescription ?? "name not told")")
+      }
       if header.isCorrupt { lines.append("it is marked as corrupt") }
+    }
+    if let foreign = facts.foreign {
+      lines.append("it looks like \(foreign.rawValue), which is not supported; qemu-img convert makes a raw or qcow2 image of one")
     }
     return lines.joined(separator: "\n")
   }
@@ -59,6 +89,7 @@ enum ImageReport {
       ("virtual-size", "\(facts.size)"), ("filename", quoted(facts.path)), ("format", quoted(facts.format.rawValue)),
       ("actual-size", "\(facts.allocated)"), ("dirty-flag", "\(facts.header?.isDirty ?? false)"),
     ]
+    if facts.header?.encryption != nil { fields.append(("encrypted", "true")) }
     if let header = facts.header {
       fields.append(("cluster-size", "\(1 << header.clusterBits)"))
       if let name = header.backingName { fields.append(("backing-filename", quoted(name))) }
@@ -78,7 +109,8 @@ enum ImageReport {
     let features = [
       ("lazy-refcounts", "\(header.hasLazyRefcounts)"), ("corrupt", "\(header.isCorrupt)"), ("extended-l2", "\(header.hasSubclusters)"),
     ]
-    return fields + (isNew ? features : [])
+    let data = header.dataName.map { [("data-file", quoted($0))] } ?? []
+    return fields + (isNew ? features : []) + data
   }
 
   private static func object(_ fields: [(name: String, value: String)]) -> String {

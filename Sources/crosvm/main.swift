@@ -1,6 +1,10 @@
 import Glibc
+import Platform
 
 StandardStreams.occupyClosed()
 StandardStreams.outliveReaders()
 StandardStreams.outliveFullFiles()
-exit(Crosvm.main(CommandLine.arguments))
+do { exit(Crosvm.main(try ProgramArguments.read())) } catch {
+  StandardStreams.complain("crosvm: \(error)")
+  exit(ExitStatus.usage.rawValue)
+}

@@ -25,7 +25,7 @@ enum QcowImg {
       complain(usage)
       return 2
     } catch {
-      complain("qcow_img: \(error)\n")
+      complain("qcow_img: \((error as? DiskError)?.text(for: .program) ?? "\(error)")\n")
       return 1
     }
   }
@@ -78,11 +78,12 @@ enum QcowImg {
   private static func convert(_ source: String, to target: String) throws {
     var options = ImageFiles.Options()
     options.isReadOnly = true
+    options.refusesForeign = true
     let files = try ImageFiles.open(path: source, options: options)
     try ImageConversion.convert(files, to: target, as: files.format == .qcow2 ? .raw : .qcow2(Qcow2Image.Format()))
   }
 
-  private static func complain(_ text: String) {
+  static func complain(_ text: String) {
     let bytes = Array(text.utf8)
     _ = unsafe Glibc.write(STDERR_FILENO, bytes, bytes.count)
   }

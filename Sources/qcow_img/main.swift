@@ -1,3 +1,7 @@
 import Glibc
+import Platform
 
-exit(QcowImg.main(Array(CommandLine.arguments.dropFirst())))
+do { exit(QcowImg.main(Array(try ProgramArguments.read().dropFirst()))) } catch {
+  QcowImg.complain("qcow_img: \(error)\n")
+  exit(2)
+}

@@ -42,6 +42,24 @@ import Testing
     }
   }
 
+  /// The guest would see the container, not the disk; and no advice would do such an image good that is for raw ones.
+  @Test(
+    arguments: [
+      ("qcow2", [0x51, 0x46, 0x49, 0xfb]), ("an Android sparse image", [0x3a, 0xff, 0x26, 0xed]),
+      ("a composite image", Array("composite_disk\u{1d}".utf8)), ("VMDK", Array("KDMV".utf8)),
+    ] as [(String, [UInt8])]) func anImageInAFormatIsToldOf(name: String, start: [UInt8]) throws
+  {
+    try withFile(of: 8192) {
+      let file = unsafe open(path, O_WRONLY | O_CLOEXEC)
+      defer { close(file) }
+      #expect(unsafe pwrite(file, start, start.count, 0) == start.count)
+      for isReadOnly in [true, false] {
+        let warnings = try PmemImage(PmemConfiguration(path: path, isReadOnly: isReadOnly)).warnings
+        #expect(warnings.count == 1 && warnings[0].contains("looks like \(name),") && !warnings[0].contains("truncate"), "\(warnings)")
+      }
+    }
+  }
+
   @Test func anImageThatItsFileSystemCannotHoldIsToldOf() throws {
     // 8 TiB of holes.
     try withFile(of: 8 << 40) {

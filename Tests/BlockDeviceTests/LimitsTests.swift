@@ -1,4 +1,6 @@
 import BlockDevice
+import DiskImage
+import Glibc
 import Platform
 import Testing
 import Virtio
@@ -62,5 +64,18 @@ import VirtioTesting
     configuration.isLocked = false
     configuration.executor = executor
     #expect(try BlockBlueprint(configuration).rings == (executor == .uring ? [256] : []))
+  }
+
+  /// A guest may have written such bytes into its own disk, which stays the disk that it is.
+  @Test func aDiskThatLooksLikeAForeignFormatIsToldOf() throws {
+    let file = try ImageFile(size: 1 << 20)
+    var configuration = BlockConfiguration(path: file.path)
+    #expect(try BlockBlueprint(configuration).warnings.isEmpty)
+    let descriptor = try OwnedDescriptor.open(file.path, flags: O_RDWR)
+    #expect(unsafe pwrite(descriptor.number, "KDMV", 4, 0) == 4)
+    let warnings = try BlockBlueprint(configuration).warnings
+    #expect(warnings.count == 1 && warnings[0].contains("looks like VMDK") && warnings[0].contains("format=raw"), "\(warnings)")
+    configuration.format = .raw
+    #expect(try BlockBlueprint(configuration).warnings.isEmpty)
   }
 }

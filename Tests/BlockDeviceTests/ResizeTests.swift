@@ -10,7 +10,18 @@ import VirtioTesting
 /// A disk that gets another size while a guest uses it.
 @Suite struct ResizeTests {
   private func resize(_ device: BlockDevice, to bytes: UInt64) throws {
-    try DiskOperator { try device.perform($0) }.resize(to: bytes)
+    try DiskOperator { try device.perform($0) }.resize(to: bytes, mayShrink: true)
+  }
+
+  @Test("A smaller size that is not meant is refused") func smallerByMistake() throws {
+    let file = try ImageFile(size: 1 << 20)
+    let device = try file.device()
+    let disk = DiskOperator { try device.perform($0) }
+    #expect(throws: DiskError.self) { try disk.resize(to: 512, mayShrink: false) }
+    #expect(device.readConfiguration(offset: 0, width: 8) == (1 << 20) / 512)
+    try disk.resize(to: 1 << 20, mayShrink: false)
+    try disk.resize(to: 512, mayShrink: true)
+    #expect(device.readConfiguration(offset: 0, width: 8) == 1)
   }
 
   @Test("A larger disk is told of and can be used, a smaller one refuses what is beyond", arguments: Variant.all)
@@ -42,7 +53,7 @@ import VirtioTesting
       for bytes: UInt64 in [0, 1, 512, 4095, 4096 * 3 + 512, .max, .max - 4095] {
         #expect(throws: (any Error).self) { try resize(device, to: bytes) }
       }
-      for order: [UInt8] in [[], [1], [UInt8](repeating: 0, count: 9)] {
+      for order: [UInt8] in [[], [1], [UInt8](repeating: 0, count: 10)] {
         #expect(throws: MalformedBytes.self) { try device.perform(order) }
       }
       #expect(device.readConfiguration(offset: 0, width: 8) == 2048)
@@ -59,7 +70,7 @@ import VirtioTesting
     let thread = try PThread(name: "resize") {
       var bytes: UInt64 = 512
       while !isOver.isSet {
-        try? DiskOperator { try device.perform($0) }.resize(to: bytes)
+        try? DiskOperator { try device.perform($0) }.resize(to: bytes, mayShrink: true)
         bytes = bytes * 5 % (2 << 20) / 512 * 512 + 512
       }
     }

@@ -119,4 +119,27 @@ import VirtioTesting
       disk.play(nil)
     }
   }
+
+  @Test("So are zeroes, whatever of their ranges came before") func lateSwitchBetweenRanges() throws {
+    for switched in 1...3 {
+      let disk = ScriptedDisk()
+      let device = try BlockDevice(BlockConfiguration(path: "scripted"), image: disk)
+      try withActivatedDevice(device) { guest in
+        let count = Counter()
+        disk.play { [device] moment in
+          if moment == .hasBegun, count.next() == switched { device.writeConfiguration(offset: 32, width: 1, value: 0) }
+        }
+        try guest.expect(Answer.ok, [header(Op.writeZeroes), range(0, 1) + range(8, 1) + range(16, 1)])
+        // Three ranges, and a flush.
+        #expect(disk.ended.load(ordering: .relaxed) == 4, "switched off at \(switched)")
+        disk.play(nil)
+      }
+    }
+  }
+}
+
+/// Counts from 1.
+private final class Counter: Sendable {
+  private let count = Atomic<Int>(0)
+  func next() -> Int { count.add(1, ordering: .relaxed).newValue }
 }

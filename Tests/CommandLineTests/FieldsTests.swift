@@ -59,7 +59,7 @@ struct FieldsTests {
     ("a,queues", "the key \"queues\" has no value, at character 3; give num-queues=N"),
     ("a,queues=", "the key \"queues\" has no value, at character 10; give queues=VALUE"),
     ("a,queues=17", "\"17\" is out of range, at character 10; give a whole number from 1 to 16"),
-    ("a,ro=2", "\"2\" is neither true nor false, at character 6; give one of these"),
+    ("a,ro=2", "\"2\" is neither true nor false, at character 6; give true or false, or on or off"),
     ("a,[ro]", "a list has no key, at character 3; give KEY=[...]"),
     ("[a]", "a list in [ ] has no place here; give a path"),
     ("a[b]", "\"a\" is followed by a list in [ ]; give a path, in double quotes where brackets belong to it"),

@@ -79,7 +79,7 @@ struct ValueTypeTests {
   @Test func booleans() throws {
     #expect(try ValueType.boolean.value(of: "true") && ValueType.boolean.value(of: "on"))
     #expect(try !ValueType.boolean.value(of: "false") && !ValueType.boolean.value(of: "off"))
-    #expect(line(of: "yes", ValueType.boolean) == "\"yes\" is neither true nor false; give one of these")
+    #expect(line(of: "yes", ValueType.boolean) == "\"yes\" is neither true nor false; give true or false, or on or off")
   }
 
   @Test func choices() throws {

@@ -20,6 +20,19 @@ import Testing
     #expect(image.discards)
   }
 
+  @Test("A write that was under way when the disk became smaller does not make the file longer") func smallerForGood() throws {
+    let scratch = try Scratch()
+    let path = try scratch.file(size: 8192)
+    let image = try RawImage(path: path)
+    try image.resize(to: 1024)
+    // As the kernel does what was begun before.
+    #expect(unsafe pwrite(image.number, "late", 4, 4096) == 4)
+    #expect(image.size == 1024)
+    image.finish()
+    var status = stat()
+    unsafe #expect(stat(path, &status) == 0 && status.st_size == 1024)
+  }
+
   @Test("A missing file is named") func missing() {
     #expect(throws: DiskError.missing("/nonexistent/disk")) { try RawImage(path: "/nonexistent/disk") }
     #expect(DiskError.missing("/x").description == "the disk image \"/x\" does not exist; check the path")

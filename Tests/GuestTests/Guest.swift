@@ -116,7 +116,8 @@ struct RunningGuest {
   func waitForOutput(_ text: String, seconds: Int) -> Bool {
     let deadline = Child.now() + Double(seconds)
     while !Child.read(streams[1]).contains(text) {
-      if Child.now() > deadline { return false }
+      // What it said last is looked at once more.
+      if Child.now() > deadline || Child.hasEnded(process) { return Child.read(streams[1]).contains(text) }
       usleep(100_000)
     }
     return true

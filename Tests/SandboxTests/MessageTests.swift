@@ -31,7 +31,8 @@ import VirtioTesting
     DeviceSpecification(
       name: "block0", kind: "block", offersPackedRing: true, hasLine: false, level: .critical,
       regions: (0..<regions).map { (GuestAddress(UInt64($0) << 32), 1 << 30) }, rings: [256, 4],
-      connectors: ["/run/é_"], extraDescriptors: 9000, program: [6, 0, 0, 0, 0, 0, 255, 127], connectorProgram: [9], blueprint: [1, 2, 3])
+      connectors: ["/run/é_"], extraDescriptors: 9000, extraMemory: 4 << 30, program: [6, 0, 0, 0, 0, 0, 255, 127],
+      connectorProgram: [9], blueprint: [1, 2, 3])
   }
 
   @Test func everyMessageIsReadAsItWasSent() throws {

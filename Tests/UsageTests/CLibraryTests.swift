@@ -29,6 +29,10 @@ struct CLibraryTests {
             return printf("%d\\n", convert_to_qcow2(source, target)) < 0;
         if (!strcmp(words[1], "to_raw"))
             return printf("%d\\n", convert_to_raw(source, target)) < 0;
+        if (!strcmp(words[1], "no_source"))
+            return printf("%d\\n", convert_to_raw(-1, target)) < 0;
+        if (!strcmp(words[1], "same_raw"))
+            return printf("%d\\n", convert_to_raw(target, target)) < 0;
         return 2;
     }
 
@@ -75,11 +79,13 @@ struct CLibraryTests {
     try compile()
     #expect(try call("create", "a", "1048576") == 0)
     let before = workplace.read("a")
+    unsafe #expect(link(workplace.path + "/a", workplace.path + "/link") == 0)
     for (words, code) in [
       (["create", "a", "1048576"], EEXIST), (["create", "no/b", "1048576"], ENOENT), (["create", "b", "1000"], EINVAL),
       (["create", "b", "0"], EINVAL), (["create", "b", "0xffffffffffffffff"], EINVAL), (["expand", "missing", "1048576"], ENOENT),
-      (["expand", "a", "512"], EINVAL), (["expand", "a", "1048577"], EINVAL), (["to_raw", "missing", "raw"], EINVAL),
-      (["to_qcow2", "a", "no/b"], EBADF),
+      (["expand", "a", "512"], EINVAL), (["expand", "a", "1048577"], EINVAL), (["to_raw", "missing", "raw"], EBADF),
+      (["to_qcow2", "a", "no/b"], EBADF), (["to_raw", "a", "a"], EINVAL), (["to_qcow2", "a", "a"], EINVAL),
+      (["to_raw", "a", "link"], EINVAL), (["same_raw", "a", "a"], EINVAL), (["no_source", "a", "a"], EBADF),
     ] {
       let ending = try Crosvm(words, in: workplace, program: "./program").end()
       #expect(ending.output == "\(-code)\n" && ending.errors.isEmpty, "\(words): \(ending)")

@@ -78,7 +78,9 @@ struct ConvertTests {
       Mistake("disk", "convert", "empty", "a.raw", says: "\"empty\" is empty"),
       Mistake("disk", "convert", "raw", "no/a.raw", says: "\"no/a.raw\" cannot be made", "No such file"),
       Mistake("disk", "convert", "raw", "raw/a.raw", says: "\"raw/a.raw\" cannot be made", "Not a directory"),
-      Mistake("disk", "convert", "overlay.qcow2", "a.raw", says: "backing file \"raw\"", "not opened unless you say so"),
+      Mistake(
+        "disk", "convert", "overlay.qcow2", "a.raw", says: "backing file \"raw\"",
+        "not opened unless you say so; give --source-format qcow2 --backing"),
       Mistake("disk", "convert", "--source-format", "qcow2", "raw", "a.raw", says: "it is not a qcow2 image"),
     ] {
       try mistake.expect(status: 1, in: workplace)
@@ -87,6 +89,9 @@ struct ConvertTests {
       Mistake("disk", "convert", "raw", "a", says: "the name \"a\" does not tell a format; give --format raw or qcow2"),
       Mistake("disk", "convert", "raw", "a.vmdk", says: "\"a.vmdk\" does not tell a format"),
       Mistake("disk", "convert", "raw", "a.raw", "--format", "vmdk", says: "\"vmdk\" is not possible; give raw or qcow2"),
+      Mistake("disk", "convert", "--backing", "overlay.qcow2", "a.raw", says: "give --source-format qcow2 with --backing"),
+      Mistake("disk", "convert", "--backing", "--source-format", "raw", "raw", "a.raw", says: "--source-format qcow2 with --backing"),
+      Mistake("disk", "convert", "--source-format", "vhd", "raw", "a.raw", says: "crosvm disk convert: --source-format", "\"vhd\""),
       Mistake("disk", "convert", "raw", says: "TARGET"), Mistake("disk", "convert", "raw", "a.raw", "b", says: "one argument too many"),
     ] {
       try mistake.expect(status: 2, in: workplace)

@@ -34,20 +34,26 @@ struct DiskCommandTests {
     workplace.write("there", [1])
     unsafe #expect(symlink("/etc/hostname", workplace.path + "/out") == 0)
     for mistake in [
-      Mistake("create_qcow2", "there", "1M", says: "there", "File exists"),
-      Mistake("create_qcow2", "no/a", "1M", says: "no/a", "No such file"),
+      Mistake("create_qcow2", "there", "1M", says: "\"there\" exists already"),
+      Mistake("create_qcow2", "no/a", "1M", says: "\"no/a\" cannot be made", "No such file"),
       Mistake("create_qcow2", "a", "--backing-file", "missing", says: "backing file \"missing\" does not exist"),
       Mistake("create_qcow2", "a", "--backing-file", "/etc/hostname", says: "is an absolute path"),
       Mistake("create_qcow2", "a", "--backing-file", "../base", says: "not within the image's folder"),
       Mistake("create_qcow2", "a", "--backing-file", "out", says: "not within the image's folder"),
       Mistake("create_qcow2", "a", "--backing-file", "nbd:base", says: "not the name of a file"),
-      Mistake("create_qcow2", "a", "--backing-file", "base", "--backing-format", "qcow2", says: "it is not a qcow2 image"),
+      Mistake(
+        "create_qcow2", "a", "--backing-file", "base", "--backing-format", "qcow2", says: "\"base\" cannot be used: it is not a qcow2 image"
+      ),
     ] {
       try mistake.expect(status: 1, in: workplace)
     }
     for mistake in [
       Mistake("create_qcow2", says: "PATH"), Mistake("create_qcow2", "a", says: "SIZE", "--backing-file"),
       Mistake("create_qcow2", "a", "1M", "2M", says: "one argument too many"),
+      Mistake("create_qcow2", "a", "1M", "--backing-format", "raw", says: "--backing-format means nothing without", "give --backing-file"),
+      Mistake(
+        "create_qcow2", "a", "--backing-file", "base", "--backing-format", "composite",
+        says: "\"composite\" is not possible; give raw or qcow2"),
       Mistake("create_qcow2", "a", "--backing-file", "base", "--backing-format", "vmdk", says: "\"vmdk\" is not possible"),
     ] {
       try mistake.expect(status: 2, in: workplace)

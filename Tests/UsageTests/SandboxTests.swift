@@ -55,6 +55,19 @@ struct SandboxTests {
     #expect(ending.status == 0 && ending.errors.isEmpty && !ending.leavesProcesses)
   }
 
+  /// The tables of a disk may take what its user granted them.
+  @Test func aLargeCacheFitsInTheSandbox() throws {
+    #expect(try Crosvm.run(["create_qcow2", "large", "64T"], in: workplace).status == 0)
+    let machine = try start("spins", ["--block", "large,cache-size=1G"])
+    let disk = try #require(machine.processes.first { $0.name == "block1" })
+    let plain = try #require(machine.processes.first { $0.name == "block0" })
+    let limits = [disk, plain].compactMap { $0.limit("Max address space").flatMap { UInt64($0) } }
+    #expect(limits.count == 2 && limits[0] - limits[1] == (1 << 30) - (7 << 20), "\(limits)")
+    machine.send(SIGTERM)
+    let ending = machine.end()
+    #expect(ending.status == 0 && ending.errors.isEmpty, "\(ending)")
+  }
+
   /// Two sockets (one of them also the standard error), the guest's memory, events, the loop; and what the device is for.
   @Test func aDeviceHasTheDescriptorsThatItNeeds() throws {
     let machine = try start()

@@ -48,6 +48,8 @@ struct UsageErrorTests {
       says: "both ttyS0 and ttyS1 are to read the standard input; choose one"),
     Mistake("run", "--serial", "stdout", "--serial", "sink", "kernel", says: "two serial ports", "num=1; give each another number"),
     Mistake("run", "--split-irqchip", "--irqchip", "kernel", "kernel", says: "exclude each other; give one"),
+    Mistake("run", "--root", "disk", "--root", "kernel", "kernel", says: "--root is given twice", "\"kernel\"; give it once"),
+    Mistake("run", "--rwroot", "disk", "--rwroot", "kernel", "kernel", says: "--rwroot is given twice"),
     Mistake("run", "-c", "1", "-c", "2", "kernel", says: "--cpus is given twice", "\"2\"; give it once"),
   ])
   func contradictionsAreNamed(mistake: Mistake) throws {

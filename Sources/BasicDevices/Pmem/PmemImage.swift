@@ -44,8 +44,15 @@ public final class PmemImage: Sendable {
 
   /// What the user should know of an image before it is used: what may be lost, or go wrong.
   public var warnings: [String] {
-    guard !configuration.isReadOnly else { return [] }
     let name = "the image \(configuration.path.debugDescription)"
+    // A guest may have written such bytes itself, so it is no reason to refuse.
+    if let container = try? ImageFiles.containerName(of: file) {
+      return [
+        "\(name) looks like \(container), and the guest sees the bytes of that file, not of the disk in it; make a raw image of it with"
+          + " crosvm disk convert, or give it to --block"
+      ]
+    }
+    guard !configuration.isReadOnly else { return [] }
     var warnings: [String] = []
     if guestSize > size {
       warnings.append(

@@ -174,6 +174,7 @@ static const unsigned long clinux_CLONE_NEWCGROUP = 0x02000000;
 static const int clinux_RLIMIT_NPROC = 6, clinux_RLIMIT_SIGPENDING = 11, clinux_RLIMIT_MSGQUEUE = 12, clinux_RLIMIT_RTPRIO = 14;
 static const int clinux_MFD_CLOEXEC = 0x0001, clinux_MFD_ALLOW_SEALING = 0x0002;
 static const int clinux_F_ADD_SEALS = 1033, clinux_F_SEAL_SEAL = 1, clinux_F_SEAL_SHRINK = 2, clinux_F_SEAL_GROW = 4;
+static const int clinux_F_OFD_GETLK = 36;
 static const int clinux_F_OFD_SETLK = 37;
 static const int clinux_MADV_REMOVE = 9;
 static const int clinux_O_DIRECT = 040000;

@@ -142,7 +142,8 @@ extension ValueType where Value == Bool {
       switch try node.text(expected: shape.expected) {
       case "true", "on": return true
       case "false", "off": return false
-      case let other: throw ValueError("\(quoted(other)) is neither true nor false", at: node.position, remedy: "give one of these")
+      case let other:
+        throw ValueError("\(quoted(other)) is neither true nor false", at: node.position, remedy: "give true or false, or on or off")
       }
     }
   }

@@ -47,6 +47,7 @@ public enum ImageConversion {
   public static func convert(
     _ source: ImageFiles, into descriptor: Int32, path: String, as target: Target, report: (ImageCopy.Progress) -> Void = { _ in }
   ) throws(DiskError) {
+    try refuseOwnSource(source, descriptor, path)
     let disk = try source.assemble()
     guard let readable = disk as? any SynchronousDisk else { throw .cannotCreate(path, SystemError("read the image", code: EOPNOTSUPP)) }
     let file = try emptied(descriptor, path)
@@ -68,6 +69,16 @@ public enum ImageConversion {
     let code = copy.flush()
     guard code == 0 else { throw .cannotCreate(path, SystemError("write the last tables", code: code)) }
     copy.finish()
+  }
+
+  /// Refuses to empty a file that is read: an image, or what is behind it.
+  private static func refuseOwnSource(_ source: ImageFiles, _ descriptor: Int32, _ path: String) throws(DiskError) {
+    do throws(SystemError) {
+      let target = try FileIdentity(descriptor, path)
+      for file in source.descriptors where try FileIdentity(file, source.path) == target {
+        throw SystemError("write over the image that is read", code: EINVAL)
+      }
+    } catch { throw .cannotCreate(path, error) }
   }
 
   private static let unlocked = {

@@ -28,24 +28,27 @@ public enum BackingProblem: Error, Equatable, Sendable, CustomStringConvertible 
   case absent(String)
 
   /// What is wrong, with the name, and what to do.
-  public var description: String {
+  public var description: String { text(for: .option) }
+
+  /// The same, for a user, and of a file that the image is made of: its backing file, or another.
+  func text(for user: DiskUser, of part: String = "backing file") -> String {
     switch self {
     case .notAllowed(let name):
-      "it has the backing file \(name.debugDescription), which is not opened unless you say so; give format=qcow2,backing=on if you trust the image"
+      "it has the \(part) \(name.debugDescription), which is not opened unless you say so; \(user.backingRemedy)"
     case .absolute(let name):
-      "its backing file \(name.debugDescription) is an absolute path; give a name within the image's folder (qemu-img rebase -u -F FORMAT -b NAME)"
-    case .outside(let name): "its backing file \(name.debugDescription) is not within the image's folder; move it there"
-    case .protocolName(let name): "its backing file \(name.debugDescription) is not the name of a file; only files are supported"
+      "its \(part) \(name.debugDescription) is an absolute path; give a name within the image's folder (qemu-img rebase -u -F FORMAT -b NAME)"
+    case .outside(let name): "its \(part) \(name.debugDescription) is not within the image's folder; move it there"
+    case .protocolName(let name): "its \(part) \(name.debugDescription) is not the name of a file; only files are supported"
     case .noFolder(let name):
-      "its backing file \(name.debugDescription) cannot be found, because the image was given as a descriptor; give its path"
+      "its \(part) \(name.debugDescription) cannot be found, because the image was given as a descriptor; give its path"
     case .noFormat(let name):
-      "it does not say which format its backing file \(name.debugDescription) has; tell it with qemu-img rebase -u -F FORMAT -b NAME"
+      "it does not say which format its \(part) \(name.debugDescription) has; tell it with qemu-img rebase -u -F FORMAT -b NAME"
     case .format(let name, let format):
-      "its backing file \(name.debugDescription) has the format \(format.debugDescription); raw and qcow2 are supported"
-    case .cycle(let name): "its backing file \(name.debugDescription) is part of the chain already"
+      "its \(part) \(name.debugDescription) has the format \(format.debugDescription); raw and qcow2 are supported"
+    case .cycle(let name): "its \(part) \(name.debugDescription) is part of the chain already"
     case .depth(let limit): "it has more than \(limit) backing files in a chain; make it shorter with qemu-img rebase or commit"
-    case .missing(let name): "its backing file \(name.debugDescription) does not exist"
-    case .absent(let name): "its backing file \(name.debugDescription) was not opened"
+    case .missing(let name): "its \(part) \(name.debugDescription) does not exist"
+    case .absent(let name): "its \(part) \(name.debugDescription) was not opened"
     }
   }
 }

@@ -6,7 +6,7 @@ internal import Platform
 struct ImageChain {
   private let options: ImageFiles.Options
   private(set) var layers: [ImageFiles.Layer] = []
-  private var seen: [(device: UInt64, node: UInt64)] = []
+  private var seen: [FileIdentity] = []
 
   init(_ options: ImageFiles.Options) { self.options = options }
 
@@ -51,10 +51,8 @@ struct ImageChain {
 
   /// Notes a file; returns whether it is new.
   private mutating func note(_ number: Int32, _ path: String) throws -> Bool {
-    var status = stat()
-    try retrying("examine \(path)") { unsafe Int(fstat(number, &status)) }
-    let file = (device: UInt64(status.st_dev), node: UInt64(status.st_ino))
-    if seen.contains(where: { $0 == file }) { return false }
+    let file = try FileIdentity(number, path)
+    if seen.contains(file) { return false }
     seen.append(file)
     return true
   }

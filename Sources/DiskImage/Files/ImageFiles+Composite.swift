@@ -32,7 +32,7 @@ extension ImageFiles {
       let format = try detect(descriptor.number, name.path)
       guard format != .composite else { throw CompositeError.path(part.path) }
       return try take(descriptor, name.path, format, raw, options)
-    } catch let problem as BackingProblem { throw DiskError.backing(path, problem) }
+    } catch let problem as BackingProblem { throw DiskError.part(path, problem) }
   }
 
   /// Makes the disk of the parts.
@@ -47,7 +47,7 @@ extension ImageFiles {
     } catch { throw DiskError.of(error, file.path) }
   }
 
-  private static func specification(of file: RawImage) throws -> CompositeSpecification {
+  static func specification(of file: RawImage) throws -> CompositeSpecification {
     let length = Int(min(file.length, UInt64(CompositeSpecification.sizeLimit) + 1))
     return try CompositeSpecification(try file.bytes(at: 0, count: length))
   }

@@ -13,6 +13,9 @@ public struct ImageFiles: Sendable {
     public var format: ImageFormat?
     /// Whether the image may name another file that is read as well: only where `format` is given.
     public var allowsBacking = false
+    /// Whether a file without a named format is refused where it looks like one of a foreign format. Not for a guest's disks: a guest may
+    /// write such bytes, and would lock itself out.
+    public var refusesForeign = false
     /// Whether writes are refused.
     public var isReadOnly = false
     /// Whether the host's page cache is bypassed, but for tables and backing files.
@@ -62,6 +65,9 @@ public struct ImageFiles: Sendable {
   var overlay: TemporaryFile?
   let options: Options
 
+  /// The foreign format that the file looks like, which is used as a raw disk since the user named no format.
+  public private(set) var foreign: ForeignFormat?
+
   /// The image's path, for messages.
   public var path: String { layers.first?.file.path ?? "" }
   /// The image's format.
@@ -84,7 +90,13 @@ public struct ImageFiles: Sendable {
     let descriptor = try RawImage.open(path, rawOptions)
     let format: ImageFormat
     if let named = options.format { format = named } else { format = try detect(descriptor.number, path) }
-    do { return try take(descriptor, path, format, rawOptions, options) } catch { throw DiskError.of(error, path) }
+    let foreign = options.format == nil && format == .raw ? try ForeignFormat.detect(descriptor.number, path) : nil
+    if let foreign, options.refusesForeign { throw .foreign(path, foreign) }
+    do {
+      var files = try take(descriptor, path, format, rawOptions, options)
+      files.foreign = foreign
+      return files
+    } catch { throw DiskError.of(error, path) }
   }
 
   /// Takes an open file as an image of a format, and opens what it names.
@@ -105,6 +117,16 @@ public struct ImageFiles: Sendable {
     }
     let file = try RawImage(descriptor: descriptor, path: path, options: rawOptions)
     return ImageFiles(layers: [Layer(format: format, file: file, cached: nil)], options: options)
+  }
+
+  /// What a file is, in words, that holds a disk in a format; nil for a raw disk.
+  public static func containerName(of file: RawImage) throws(DiskError) -> String? {
+    switch try detect(file.number, file.path) {
+    case .raw: try ForeignFormat.detect(file.number, file.path)?.rawValue
+    case .qcow2: "qcow2"
+    case .androidSparse: "an Android sparse image"
+    case .composite: "a composite image"
+    }
   }
 
   static func detect(_ number: Int32, _ path: String) throws(DiskError) -> ImageFormat {

@@ -63,9 +63,11 @@ extension Qcow2Engine {
       }
       break
     }
-    for cluster in start..<start + count { try setRefcount(cluster, 1) }
     tail = max(tail, start + count)
-    try extend(to: start + count)
+    try lostIfItFails { () throws(DiskFailure) in
+      for cluster in start..<start + count { try setRefcount(cluster, 1) }
+      try extend(to: start + count)
+    }
     return start
   }
 
@@ -172,6 +174,15 @@ extension Qcow2Engine {
     for _ in 0..<2 where inFlight.isEmpty(epoch + 1) { epoch += 1 }
     let ready = waiting.prefix { $0.epoch + 2 <= epoch }.map(\.run)
     waiting.removeFirst(ready.count)
-    for run in ready { try release(run) }
+    try lostIfItFails { () throws(DiskFailure) in for run in ready { try release(run) } }
+  }
+
+  /// Does something to clusters after whose failure nobody remembers which of them are counted though nothing refers to them: the image is
+  /// looked through when it is next opened.
+  func lostIfItFails(_ body: () throws(DiskFailure) -> Void) throws(DiskFailure) {
+    do throws(DiskFailure) { try body() } catch {
+      hasLeaked = true
+      throw error
+    }
   }
 }

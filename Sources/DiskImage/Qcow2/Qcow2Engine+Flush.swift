@@ -30,8 +30,13 @@ extension Qcow2Engine {
   /// Before the first write: features that we do not know, and that others believe only while nobody writes, are given up.
   func clearUnknownFeatures() throws(DiskFailure) {
     guard header.mustClearFeatures else { return }
+    let old = header
     header.autoclear = 0
-    try writeFeatures()
+    do { try writeFeatures() } catch {
+      // Nothing may be written as long as the file says that what it had before is still true.
+      header = old
+      throw error
+    }
   }
 
   /// Before the first change of tables: whoever opens the image next, after a crash, looks for lost clusters.
@@ -40,9 +45,11 @@ extension Qcow2Engine {
     if isMarkedDirty { return }
     isMarkedDirty = true
     guard geometry.version == 3 else { return }
+    let old = header
     header.incompatible |= Qcow2Header.Feature.dirty
     header.autoclear = 0
     do { try writeFeatures() } catch {
+      header = old
       isMarkedDirty = false
       throw error
     }

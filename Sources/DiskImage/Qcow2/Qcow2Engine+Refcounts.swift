@@ -16,7 +16,8 @@ extension Qcow2Engine {
     guard index < UInt64(refcountTable.count), refcountTable[Int(index)] != 0 else { return nil }
     let block = refcountTable[Int(index)]
     let slice = (cluster & ((1 << blockBits) - 1)) >> UInt64(geometry.sliceRefcountBits)
-    let offset = block + slice << UInt64(geometry.sliceBits)
+    let (offset, isBeyondAll) = block.addingReportingOverflow(slice << UInt64(geometry.sliceBits))
+    guard !isBeyondAll else { throw damaged("a refcount block at \(block) is beyond any file") }
     if let slot = refcounts.find(offset) { return slot }
     guard isPossibleRefcountBlock(block) else { throw damaged("a refcount block at \(block) is beyond the file or in other metadata") }
     let slot: Int

@@ -41,15 +41,17 @@ extension Qcow2Engine {
   private func moveL1(toCount count: UInt64) throws(DiskFailure) {
     let clusters = geometry.clusters(holding: count * 8)
     let start = try allocateContiguous(clusters)
-    // What is in memory may be newer than what is on the disk: it may refer only to what is there.
-    try flush()
-    var bytes: [UInt8] = []
-    bytes.reserveCapacity(Int(clusters << clusterBits))
-    for entry in l1 { bytes.appendBig(entry) }
-    bytes += [UInt8](repeating: 0, count: Int(clusters << clusterBits) - bytes.count)
-    try file.put(bytes, at: start << clusterBits)
-    // The new table's own refcounts, and the table.
-    try writeRefcounts()
+    try lostIfItFails { () throws(DiskFailure) in
+      // What is in memory may be newer than what is on the disk: it may refer only to what is there.
+      try flush()
+      var bytes: [UInt8] = []
+      bytes.reserveCapacity(Int(clusters << clusterBits))
+      for entry in l1 { bytes.appendBig(entry) }
+      bytes += [UInt8](repeating: 0, count: Int(clusters << clusterBits) - bytes.count)
+      try file.put(bytes, at: start << clusterBits)
+      // The new table's own refcounts, and the table.
+      try writeRefcounts()
+    }
     let old = ClusterRun(start: header.l1Offset >> clusterBits, count: geometry.clusters(holding: UInt64(header.l1Count) * 8))
     header.l1Offset = start << clusterBits
     header.l1Count = UInt32(count)

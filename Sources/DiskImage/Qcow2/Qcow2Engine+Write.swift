@@ -53,7 +53,7 @@ extension Qcow2Engine {
       if !placement.isReused { try release(ClusterRun(start: placement.run.start, count: placement.run.count)) }
       throw error
     }
-    try link(placement, table)
+    try lostIfItFails { () throws(DiskFailure) in try link(placement, table) }
     return span
   }
 

@@ -33,6 +33,19 @@ struct Qcow2Geometry: Sendable, Equatable {
     return size >> UInt64(l1Shift) + (size & (span - 1) == 0 ? 0 : 1)
   }
 
+  /// The most memory for cached tables that can be of use: twice what all tables of a disk take, for slices that would have the same place
+  /// in the cache; and no less than the usual size, for a disk that grows.
+  ///
+  /// - Parameter size: The bytes of the disk, any number.
+  func usefulCache(forSize size: UInt64) -> Int {
+    // No overflow: a cluster has 512 bytes or more, and its entry and refcount together 24 or less.
+    let clusters = size >> UInt64(clusterBits) + 1
+    let entries = clusters << (hasSubclusters ? 4 : 3)
+    let refcounts = clusters << UInt64(refcountOrder) / 8 + 1
+    // The engine gives a seventh to refcounts.
+    return max(Int(clamping: max(entries / 6 * 14, refcounts * 14)), Qcow2Image.defaultCacheSize)
+  }
+
   /// How many clusters hold so many bytes.
   func clusters(holding bytes: UInt64) -> UInt64 { bytes >> UInt64(clusterBits) + (bytes & offsetMask == 0 ? 0 : 1) }
 }

@@ -30,17 +30,21 @@ extension Qcow2Header {
   mutating func readExtensions(_ reader: BigEndian) throws(Qcow2Problem) {
     var format: String?
     var bitmaps: [UInt8]?
+    var dataName: String?
+    var hasKey = false
     try forEachExtension(reader) { type, data throws(Qcow2Problem) in
       switch type {
       case Extension.backingFormat: format = String(decoding: data, as: UTF8.self)
       case Extension.bitmaps: bitmaps = data
-      case Extension.encryption: throw .encrypted
-      case Extension.externalData: throw .externalData
+      case Extension.encryption: hasKey = true
+      case Extension.externalData: dataName = String(decoding: data, as: UTF8.self)
       default: break
       }
     }
     backingFormat = format
     self.bitmaps = bitmaps
+    self.dataName = dataName
+    if hasKey, encryption == nil { encryption = "unknown" }
   }
 
   mutating func readBackingName(_ reader: BigEndian) throws(Qcow2Problem) {

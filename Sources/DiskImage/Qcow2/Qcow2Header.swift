@@ -27,6 +27,12 @@ public struct Qcow2Header: Sendable, Equatable {
   public internal(set) var backingName: String?
   /// That file's format, as the image names it.
   public internal(set) var backingFormat: String?
+  /// How the content is encrypted, where it is; such an image is only described.
+  public internal(set) var encryption: String?
+  /// Whether the content is in another file; such an image is only described.
+  public var hasExternalData: Bool { incompatible & Feature.externalData != 0 }
+  /// The name of that file, where the image tells it.
+  public internal(set) var dataName: String?
   /// The bytes of the bitmap directory extension, where there is one.
   var bitmaps: [UInt8]?
 
@@ -72,8 +78,10 @@ public struct Qcow2Header: Sendable, Equatable {
 
   /// Reads a header.
   ///
-  /// - Parameter bytes: The file's first cluster, or all of the file where that is less.
-  public init(_ bytes: [UInt8]) throws(Qcow2Problem) {
+  /// - Parameters:
+  ///   - bytes: The file's first cluster, or all of the file where that is less.
+  ///   - isOnlyDescribed: Whether nothing but the header is of interest: then the content may be encrypted, or in another file.
+  public init(_ bytes: [UInt8], isOnlyDescribed: Bool = false) throws(Qcow2Problem) {
     guard Array(bytes.prefix(4)) == Qcow2Header.magic else { throw bytes.count < 4 ? .truncated : .noMagic }
     let reader = BigEndian(bytes)
     guard bytes.count >= 72, let version = reader.word32(4), let bits = reader.word32(20) else { throw .truncated }
@@ -86,6 +94,9 @@ public struct Qcow2Header: Sendable, Equatable {
     try readExtensions(reader)
     try readBackingName(reader)
     try checkFeatures(reader)
+    guard !isOnlyDescribed else { return }
+    if encryption != nil { throw .encrypted }
+    if hasExternalData || dataName != nil { throw .externalData }
   }
 
   private mutating func readCommonFields(_ reader: BigEndian) throws(Qcow2Problem) {
@@ -93,7 +104,7 @@ public struct Qcow2Header: Sendable, Equatable {
       let tableOffset = reader.word64(48), let tableClusters = reader.word32(56), let snapshots = reader.word32(60),
       let snapshotOffset = reader.word64(64)
     else { throw .truncated }
-    guard method == 0 else { throw .encrypted }
+    encryption = Qcow2Header.encryptionName(method)
     self.size = size
     self.l1Count = l1Count
     self.l1Offset = l1Offset
@@ -101,6 +112,16 @@ public struct Qcow2Header: Sendable, Equatable {
     refcountTableClusters = tableClusters
     snapshotCount = snapshots
     self.snapshotOffset = snapshotOffset
+  }
+
+  /// How content is encrypted by a method of the header; nil where it is not.
+  private static func encryptionName(_ method: UInt32) -> String? {
+    switch method {
+    case 0: nil
+    case 1: "aes"
+    case 2: "luks"
+    default: "method \(method)"
+    }
   }
 
   private mutating func readVersion3(_ reader: BigEndian) throws(Qcow2Problem) {
@@ -123,7 +144,6 @@ public struct Qcow2Header: Sendable, Equatable {
   }
 
   private func checkFeatures(_ reader: BigEndian) throws(Qcow2Problem) {
-    if incompatible & Feature.externalData != 0 { throw .externalData }
     let unknown = incompatible & ~Feature.known
     if unknown != 0 { throw .unknownFeatures(featureNames(unknown, reader)) }
     if hasSubclusters, clusterBits < 14 { throw .subclusters }

@@ -34,17 +34,14 @@ extension Qcow2Image {
   ///   - size: The disk's bytes, a multiple of 512.
   /// - Throws: `DiskError`; then there is no file.
   public static func create(path: String, size: UInt64, format: Format = Format()) throws(DiskError) {
+    let new = try NewFile(path: path)
     let descriptor: OwnedDescriptor
-    do { descriptor = try OwnedDescriptor.open(path, flags: O_RDWR | O_CREAT | O_EXCL, mode: 0o644) } catch { throw .system(error) }
-    do throws(DiskError) {
-      let file = RawImage(
-        descriptor: descriptor, path: path, options: RawImage.Options(),
-        facts: RawImage.Facts(size: 0, alignment: 512, bufferAlignment: 1, isMemory: false))
-      try create(file: file, path: path, size: size, format: format)
-    } catch {
-      unsafe _ = unlink(path)
-      throw error
-    }
+    do { descriptor = try OwnedDescriptor.duplicate(new.number) } catch { throw .system(error) }
+    let file = RawImage(
+      descriptor: descriptor, path: path, options: RawImage.Options(),
+      facts: RawImage.Facts(size: 0, alignment: 512, bufferAlignment: 1, isMemory: false))
+    try create(file: file, path: path, size: size, format: format)
+    try new.keep()
   }
 
   /// Makes an empty disk in an empty file.

@@ -14,7 +14,7 @@ public final class Qcow2Image: SynchronousDisk {
     public var isReadOnly = false
     /// Whether discarded clusters become holes of the file.
     public var isSparse = true
-    /// The most memory for tables, in bytes.
+    /// The most memory for the tables of the second level and refcounts, in bytes; 64 KiB at the least, whatever is given.
     public var cacheSize = Qcow2Image.defaultCacheSize
 
     /// Writable and sparse, with the usual cache.
@@ -47,7 +47,7 @@ public final class Qcow2Image: SynchronousDisk {
   private let bytes: Atomic<UInt64>
   private let decompressed = Mutex(DecompressedCluster())
   private let compression: Qcow2Header.Compression
-  private let geometry: Qcow2Geometry
+  let geometry: Qcow2Geometry
 
   /// The last cluster that was decompressed: whoever reads one piece of it reads the next.
   private struct DecompressedCluster {
@@ -81,7 +81,8 @@ public final class Qcow2Image: SynchronousDisk {
       compression = header.compression
       bytes = Atomic(header.size)
       let engine = try Qcow2Engine(
-        header, file: file, backing: backing, isReadOnly: options.isReadOnly, punchesHoles: options.isSparse, cacheSize: options.cacheSize,
+        header, file: file, backing: backing, isReadOnly: options.isReadOnly, punchesHoles: options.isSparse,
+        cacheSize: min(options.cacheSize, geometry.usefulCache(forSize: header.size)),
         inFlight: inFlight)
       if !options.isReadOnly { try engine.repairAfterCrash() }
       self.engine = Mutex(engine)
@@ -90,11 +91,13 @@ public final class Qcow2Image: SynchronousDisk {
 
   /// Reads the header of a file.
   ///
+  /// - Parameter isOnlyDescribed: See `Qcow2Header.init`.
   /// - Throws: `Qcow2Problem` or `DiskFailure`.
-  public static func header(of file: any ImageFile) throws -> Qcow2Header {
+  public static func header(of file: any ImageFile, isOnlyDescribed: Bool = false) throws -> Qcow2Header {
     let start = try file.bytes(at: 0, count: Int(min(file.length, 104)))
     guard Array(start.prefix(4)) == Qcow2Header.magic, let extent = Qcow2Header.extent(start) else { return try Qcow2Header(start) }
-    return try Qcow2Header(try file.bytes(at: 0, count: Int(min(file.length, UInt64(extent)))))
+    return try Qcow2Header(
+      try file.bytes(at: 0, count: Int(min(file.length, UInt64(extent)))), isOnlyDescribed: isOnlyDescribed)
   }
 
   /// What is wrong with the image, where something was found since it was opened: nothing is written to it any more.
@@ -113,11 +116,14 @@ public final class Qcow2Image: SynchronousDisk {
     guard size % UInt64(alignment) == 0, geometry.l1Entries(forSize: size) <= Qcow2Layout.l1Limit / 8 else {
       throw .cannotResize(path, "\(size) bytes are not a multiple of \(alignment), or more than its clusters can map; give another size")
     }
-    if size == now { return }
     do throws(DiskFailure) {
-      try engine.withLock { engine throws(DiskFailure) in try engine.grow(to: size) }
+      try engine.withLock { engine throws(DiskFailure) in
+        // Another thread may have made it larger since.
+        guard size >= engine.size else { throw DiskFailure(EINVAL) }
+        if size > engine.size { try engine.grow(to: size) }
+        bytes.store(size, ordering: .releasing)
+      }
     } catch { throw .cannotResize(path, SystemError("", code: error.code).reason) }
-    bytes.store(size, ordering: .releasing)
   }
 
   /// Leaves the file as one that was closed: the next user needs no repair. The image stays usable.
@@ -211,30 +217,6 @@ public final class Qcow2Image: SynchronousDisk {
     let bytes = try file.bytes(at: offset, count: Int(count))
     guard let content = Decompression.cluster(bytes, compression, size: Int(geometry.clusterSize)) else { throw DiskFailure(EIO) }
     return content
-  }
-
-  /// Puts everything on stable storage.
-  public func flush() -> Int32 { run { engine throws(DiskFailure) in try engine.flush() } }
-
-  /// Forgets the clusters of a range.
-  public func discard(offset: UInt64, count: UInt64) -> Int32 {
-    guard discards else { return 0 }
-    return run { engine throws(DiskFailure) in try engine.discard(offset: offset, count: count) }
-  }
-
-  /// Fills a range with zeroes.
-  public func writeZeroes(offset: UInt64, count: UInt64, mayDiscard: Bool) -> Int32 {
-    guard !isReadOnly else { return EROFS }
-    return run { engine throws(DiskFailure) in
-      try engine.writeZeroes(offset: offset, count: count, mayDiscard: mayDiscard && discards)
-    }
-  }
-
-  private func run(_ body: (Qcow2Engine) throws(DiskFailure) -> Void) -> Int32 {
-    do throws(DiskFailure) {
-      try engine.withLock { engine throws(DiskFailure) in try body(engine) }
-      return 0
-    } catch { return error.code }
   }
 
   /// Makes a way to the image for one thread.

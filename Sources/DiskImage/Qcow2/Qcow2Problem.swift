@@ -58,7 +58,8 @@ public enum Qcow2Problem: Error, Equatable, Sendable, CustomStringConvertible {
     case .extensions: "its header extensions are malformed"
     case .backingName: "the name of its backing file is malformed"
     case .markedCorrupt: "it is marked as corrupt; repair it with crosvm disk repair or qemu-img check -r all, or open it read-only"
-    case .damaged(let count): "it was not closed, and has \(count) errors; repair it with qemu-img check -r all, or open it read-only"
+    case .damaged(let count):
+      "it was not closed, and has \(count) error\(count == 1 ? "" : "s"); repair it with crosvm disk repair or qemu-img check -r all, or open it read-only"
     case .tooLargeToCheck: "it has more metadata than can be checked"
     case .subclusters: "it has subclusters in clusters of less than 16 KiB"
     }

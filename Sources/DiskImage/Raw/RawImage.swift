@@ -38,6 +38,7 @@ public final class RawImage: DiskImage, Sendable {
   /// The file's length when it was opened.
   let openedLength: UInt64
   private let bytes: Atomic<UInt64>
+  private let wasShortened = Atomic<Bool>(false)
   private let descriptor: OwnedDescriptor
 
   /// Whether writes are refused.
@@ -67,7 +68,7 @@ public final class RawImage: DiskImage, Sendable {
     let size = try RawImage.length(of: number, path)
     guard options.allowsAnySize || size % 512 == 0 else { throw .ragged(path, size: size, blockSize: 512) }
     guard size > 0 else { throw .empty(path) }
-    if options.isLocked { try RawImage.lock(number, path, writing: !options.isReadOnly) }
+    if options.isLocked { try FileLock.take(number, path, writing: !options.isReadOnly) }
     var alignments = (offset: 512, buffer: 1)
     if options.isDirect { alignments = try RawImage.enableDirect(number, path) }
     guard options.allowsAnySize || size % UInt64(alignments.offset) == 0 else {
@@ -133,13 +134,21 @@ public final class RawImage: DiskImage, Sendable {
     }
     let before = size
     // What is taken away is refused before it is gone, and what is added when it is there.
-    if bytes < before { self.bytes.store(bytes, ordering: .releasing) }
+    if bytes < before {
+      self.bytes.store(bytes, ordering: .releasing)
+      wasShortened.store(true, ordering: .relaxed)
+    }
     guard ftruncate(descriptor.number, Int(bytes)) == 0 else {
       let error = SystemError.last("resize \(path)")
       self.bytes.store(before, ordering: .releasing)
       throw .cannotResize(path, error.code == EINVAL ? "only regular files can be" : error.reason)
     }
     self.bytes.store(bytes, ordering: .releasing)
+  }
+
+  /// Leaves the file with the size that the disk has: a write that was under way when the disk was made smaller makes the file longer again.
+  public func finish() {
+    if wasShortened.load(ordering: .relaxed) { _ = ftruncate(descriptor.number, Int(clamping: size)) }
   }
 
   /// Makes a way to the image for one thread: through a ring, or by plain system calls.
@@ -177,7 +186,7 @@ extension RawImage {
   convenience init(container descriptor: consuming OwnedDescriptor, path: String, options: Options) throws(DiskError) {
     let number = descriptor.number
     let length = try RawImage.length(of: number, path)
-    if options.isLocked { try RawImage.lock(number, path, writing: !options.isReadOnly) }
+    if options.isLocked { try FileLock.take(number, path, writing: !options.isReadOnly) }
     var alignments = (offset: 512, buffer: 1)
     if options.isDirect { alignments = try RawImage.enableDirect(number, path) }
     let facts = Facts(
@@ -212,29 +221,6 @@ extension RawImage {
       default: throw DiskError.notADisk(path)
       }
     } catch let error as SystemError { throw .system(error) } catch let error as DiskError { throw error } catch { throw .notADisk(path) }
-  }
-
-  /// How often a lock is tried, and how long it takes until the next time, in microseconds.
-  private static let lockTries = (count: 50, interval: UInt32(10_000))
-
-  /// Takes a lock on the whole file that belongs to the open file, not to the process (F_OFD_SETLK, fcntl(2)).
-  ///
-  /// Waits a little for one that is about to go: the last user may be ending, and a program that another thread is starting has this process's
-  /// descriptors, their locks included, until it runs.
-  private static func lock(_ number: Int32, _ path: String, writing: Bool) throws(DiskError) {
-    var lock = flock()
-    lock.l_type = Int16(writing ? F_WRLCK : F_RDLCK)
-    lock.l_whence = Int16(SEEK_SET)
-    for attempt in 1...lockTries.count {
-      do throws(SystemError) {
-        try retrying("lock \(path)") { unsafe Int(clinux_fcntl_pointer(number, clinux_F_OFD_SETLK, &lock)) }
-        return
-      } catch {
-        guard error.code == EAGAIN || error.code == EACCES else { throw .cannotLock(path, error) }
-        if attempt < lockTries.count { usleep(lockTries.interval) }
-      }
-    }
-    throw .inUse(path, writing: writing)
   }
 
   /// Whether the file lives in the host's memory: tmpfs, ramfs or hugetlbfs (statfs(2)).

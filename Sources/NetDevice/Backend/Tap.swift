@@ -18,6 +18,7 @@ public struct Tap: Sendable {
     let queues: [DescriptorBox]
     switch configuration.attachment {
     case .tap(let wanted):
+      // A string, which lives across the call.
       guard unsafe if_nametoindex(wanted) != 0 else { throw .missing(wanted) }
       (name, queues) = try openQueues(wanted, count)
     case .descriptor(let number): (name, queues) = try take(number, count)
@@ -71,6 +72,7 @@ public struct Tap: Sendable {
   /// Takes over a descriptor that another program has opened, and opens further queues of its tap.
   private static func take(_ number: Int32, _ count: Int) throws(TapError) -> (String, [DescriptorBox]) {
     var buffer = padded("")
+    // The kernel writes a name of that size.
     let found = unsafe clinux_tun_describe(number, &buffer)
     guard found >= 0 else { throw .noTap(number, errno) }
     guard found & flags == flags else { throw .wrongFlags(number) }
@@ -91,6 +93,7 @@ public struct Tap: Sendable {
   private static func prepare(_ queues: [DescriptorBox], _ name: String) throws(TapError) -> NetOffloads {
     var size = Int32(NetHeader.size)
     for queue in queues {
+      // The kernel reads one number.
       guard unsafe clinux_ioctl_pointer(queue.number, clinux_TUNSETVNETHDRSZ, &size) == 0 else {
         throw .system(.last("set the size of headers of the tap \(name)"))
       }

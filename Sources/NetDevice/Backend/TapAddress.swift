@@ -4,6 +4,8 @@ internal import Platform
 
 /// The host's side of a tap: its address, and how large its packets may be (netdevice(7)).
 enum TapAddress {
+  // In all calls the name is a string that lives across the call.
+
   /// Gives the host an address on the tap, and sets it up.
   static func set(on name: String, _ address: IPv4Address, netmask: IPv4Address, mtu: Int?) throws(TapError) {
     let socket = try controlSocket(name)

@@ -20,7 +20,9 @@ public struct KernelNetBlueprint: DeviceBlueprint {
   public init(_ configuration: NetConfiguration) throws {
     card = try NetBlueprint(configuration)
     kernels = try (0..<configuration.pairCount).map { _ in
-      DescriptorBox(try OwnedDescriptor.duplicate(try VhostDevice(path: KernelNetBlueprint.path).number))
+      let device = try VhostDevice(path: KernelNetBlueprint.path)
+      // Its descriptor is closed with it.
+      return try withExtendedLifetime(device) { DescriptorBox(try OwnedDescriptor.duplicate(device.number)) }
     }
   }
 

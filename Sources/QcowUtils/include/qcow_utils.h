@@ -1,6 +1,7 @@
 /* Disk images in the qcow2 format, for programs in C.
  *
- * Every function returns 0, or a negated errno(3): -EINVAL where an image is not sound or a size not possible. */
+ * Every function returns 0, or a negated errno(3): -EINVAL where an image is not sound, of a format that is not supported, its own
+ * target, or a size not possible; -EBADF for a descriptor that is not open as needed. */
 #ifndef QCOW_UTILS_H
 #define QCOW_UTILS_H
 

@@ -67,7 +67,8 @@ struct DeviceProcess {
       try EmptyRoot.enter()
       if isPrivileged { try Privileges.become(user: LauncherProcess.nobody) }
       try ResourceLimits.apply(
-        guestMemory: specification.regions.reduce(0) { $0 &+ UInt($1.size) }, extraDescriptors: specification.extraDescriptors)
+        guestMemory: specification.regions.reduce(0) { $0 &+ UInt($1.size) }, extraMemory: UInt(specification.extraMemory),
+        extraDescriptors: specification.extraDescriptors)
       ResourceLimits.limitArenas(1)
       try Privileges.forbidNew()
       try Privileges.dropCapabilities()

@@ -8,19 +8,21 @@ enum ResourceLimits {
   private static let descriptors: UInt = 512
   /// The most threads: those of the queues and a few more.
   private static let threads: UInt = 64
-  /// The most memory beside the guest's, in bytes: far more than a device of this project uses.
+  /// The most memory beside the guest's and what the device's user granted it, in bytes: far more than a device of this project uses.
   private static let memory: UInt = 1 << 30
 
   /// Sets them.
   ///
   /// - Parameters:
   ///   - guestMemory: The bytes of the guest's memory, all of which the process maps.
+  ///   - extraMemory: How many bytes the device may take beyond what every device may.
   ///   - extraDescriptors: How many descriptors the device may have beyond what every device needs.
-  static func apply(guestMemory: UInt, extraDescriptors: Int) throws(SystemError) {
+  static func apply(guestMemory: UInt, extraMemory: UInt, extraDescriptors: Int) throws(SystemError) {
     try set(__rlimit_resource_t(RLIMIT_CORE.rawValue), 0, "core dumps")
     try set(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), descriptors + UInt(clamping: extraDescriptors), "descriptors")
-    let (all, overflow) = guestMemory.addingReportingOverflow(memory)
-    try set(__rlimit_resource_t(RLIMIT_AS.rawValue), overflow ? .max : all, "memory")
+    let (own, isHuge) = extraMemory.addingReportingOverflow(memory)
+    let (all, overflow) = guestMemory.addingReportingOverflow(own)
+    try set(__rlimit_resource_t(RLIMIT_AS.rawValue), isHuge || overflow ? .max : all, "memory")
     try set(clinux_RLIMIT_MSGQUEUE, 0, "message queues")
     try set(clinux_RLIMIT_RTPRIO, 0, "priority")
     try set(clinux_RLIMIT_SIGPENDING, 64, "signals")

@@ -22,6 +22,8 @@ struct DeviceSpecification {
   var connectors: [String]
   /// How many descriptors it may have beyond what every device needs.
   var extraDescriptors: Int
+  /// The bytes of memory that it may take beyond what every device may.
+  var extraMemory: UInt64
   /// The system calls that it may use, as a program for the kernel.
   var program: [UInt8]
   /// The same for its connectors.
@@ -45,6 +47,7 @@ struct DeviceSpecification {
     writer.put(UInt8(clamping: connectors.count))
     for prefix in connectors { writer.put(prefix) }
     writer.put(UInt32(clamping: extraDescriptors))
+    writer.put(extraMemory)
     writer.put(program)
     writer.put(connectorProgram)
     writer.put(blueprint)
@@ -52,7 +55,8 @@ struct DeviceSpecification {
 
   init(
     name: String, kind: String, offersPackedRing: Bool, hasLine: Bool, level: Logger.Level, regions: [(base: GuestAddress, size: UInt64)],
-    rings: [Int], connectors: [String], extraDescriptors: Int, program: [UInt8], connectorProgram: [UInt8], blueprint: [UInt8]
+    rings: [Int], connectors: [String], extraDescriptors: Int, extraMemory: UInt64, program: [UInt8],
+    connectorProgram: [UInt8], blueprint: [UInt8]
   ) {
     self.name = name
     self.kind = kind
@@ -63,6 +67,7 @@ struct DeviceSpecification {
     self.rings = rings
     self.connectors = connectors
     self.extraDescriptors = extraDescriptors
+    self.extraMemory = extraMemory
     self.program = program
     self.connectorProgram = connectorProgram
     self.blueprint = blueprint
@@ -83,6 +88,7 @@ struct DeviceSpecification {
     connectors = []
     for _ in 0..<(try reader.get(UInt8.self)) { connectors.append(try reader.getString()) }
     extraDescriptors = Int(try reader.get(UInt32.self))
+    extraMemory = try reader.get()
     program = try reader.getBytes()
     connectorProgram = try reader.getBytes()
     blueprint = try reader.getBytes()

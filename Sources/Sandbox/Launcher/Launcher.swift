@@ -66,7 +66,7 @@ public final class Launcher: Sendable {
     let specification = DeviceSpecification(
       name: name, kind: kind, offersPackedRing: offersPackedRing, hasLine: line != nil, level: logger.logLevel,
       regions: memory.regions.map { ($0.base, $0.size) }, rings: blueprint.rings, connectors: blueprint.connectors,
-      extraDescriptors: blueprint.extraDescriptors, program: try policies.program(kind).bytes,
+      extraDescriptors: blueprint.extraDescriptors, extraMemory: blueprint.extraMemory, program: try policies.program(kind).bytes,
       connectorProgram: blueprint.connectors.isEmpty ? [] : try policies.program("connector").bytes, blueprint: writer.bytes)
     let (requests, theirRequests) = try PacketSocket.pair()
     let (news, theirNews) = try PacketSocket.pair()

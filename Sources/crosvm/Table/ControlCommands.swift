@@ -48,14 +48,28 @@ enum ControlCommands {
     "DISK", .path(),
     "With SOCKET, the number of the disk in the order of the command line of crosvm run, from 0; without, the path of an image.")
   static let diskSize = Positional(
-    "SIZE", .size(.bytes, in: 0...UInt64(Int64.max)), "The new size in bytes, or with K, M, G or T: a multiple of 512.")
+    "SIZE", .size(.bytes, in: 512...UInt64(Int64.max)), "The new size in bytes, or with K, M, G or T: a multiple of 512.")
   static let diskSocket = Positional(
     "SOCKET", .path(), isRequired: false, "The control socket of the machine, as given to crosvm run --socket.")
+
+  static let shrink = Flag("shrink", "Let the disk become smaller: what is behind its new end is lost.")
 
   static let disk = Command("disk", "change the disks of running machines, and examine images") {
     $0.subcommands = [
       Command("resize", "change the size of a disk of a running machine, or of an image that nobody uses") {
         $0.positionals = [diskIndex.description, diskSize.description, diskSocket.description]
+        $0.groups = [
+          OptionGroup(
+            "Options", [shrink.description, ConvertCommand.sourceFormat.description, ConvertCommand.backing.description])
+        ]
+        $0.details = [
+          "A smaller size needs --shrink, and a raw disk; a qcow2 image only grows. One with backing files needs --source-format qcow2"
+            + " --backing, for what it gains must not show what they have there."
+        ]
+        $0.examples = [
+          Command.Example("crosvm disk resize disk.qcow2 40G", "Make the disk of an image larger, which nobody uses meanwhile."),
+          Command.Example("crosvm disk resize 0 40G vm.sock", "Make the first disk of a running machine larger."),
+        ]
       },
       ImageCommands.information, ImageCommands.check, ImageCommands.repair, ConvertCommand.command, ImageCommands.map,
     ]

@@ -25,7 +25,7 @@ enum DiskOptions {
     "Keep what the guest writes in a temporary file (in $TMPDIR or /var/tmp), and forget it in the end; the image is only read.")
   private static let cacheSize = Field(
     "cache-size", .size(.bytes, in: ImageFiles.cacheSizes), default: "7M",
-    "The most memory for the tables of a qcow2 image and its backing files together.")
+    "The most memory for the tables of a qcow2 image and its backing files together, 1M to 4G.")
   private static let blockSize = Field(
     "block-size", .size(oneOf: BlockConfiguration.blockSizes), default: "512", "Logical block size in bytes.")
   private static let id = Field("id", .diskID, "Serial number that the guest reads: 1 to 20 ASCII characters.")
@@ -90,7 +90,8 @@ enum DiskOptions {
     let type = ValueType.fields(fieldsOfFixedKind) { fields throws(ValueError) in
       try disk(fields, isReadOnly: isReadOnly, isRoot: isRoot)
     }
-    return Option(name, short: short, type.withoutExplanation, isRepeatable: true, summary)
+    // There is one root.
+    return Option(name, short: short, type.withoutExplanation, isRepeatable: !isRoot, summary)
   }
 
   private static func disk(_ fields: Fields, isReadOnly: Bool?, isRoot: Bool?) throws(ValueError) -> BlockConfiguration {

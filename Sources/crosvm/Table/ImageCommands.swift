@@ -13,8 +13,8 @@ enum ImageCommands {
     "backing-file", .path(), "What the disk holds until it is written: a raw or qcow2 image within the folder of PATH, named from there.")
 
   static let backingFormat = Option(
-    "backing-format", ValueType<ImageFormat>.choice("FORMAT"),
-    "The backing file's format, raw or qcow2. Without it the file's first bytes tell: give it where a guest may have written them.")
+    "backing-format", ValueType<ConvertCommand.Format>.choice("FORMAT"),
+    "The backing file's format. Without it the file's first bytes tell: give it where a guest may have written them.")
 
   static let createQcow2 = Command("create_qcow2", "make an empty disk image") {
     $0.positionals = [path.description, size.description]
@@ -34,14 +34,18 @@ enum ImageCommands {
   static let check = Command("check", "look for what is wrong in a qcow2 image") {
     $0.positionals = [path.description]
     $0.groups = [OptionGroup("Options", [json.description])]
-    $0.details = ["The exit status is 1 when something is wrong, be it only lost space."]
+    $0.details = [
+      "The exit status is 1 when something is wrong, be it only lost space or a mark that the image is corrupt. That it was not closed is"
+        + " told, and is nothing wrong in itself."
+    ]
   }
 
   static let repair = Command("repair", "make right what is wrong in a qcow2 image") {
     $0.positionals = [path.description]
     $0.groups = [OptionGroup("Options", [json.description])]
     $0.details = [
-      "Refcounts and flags are made right, and lost space is given back. What cannot be repaired is counted; the exit status is 1 then."
+      "Refcounts and flags are made right, and lost space is given back; a mark that the image is corrupt goes when nothing else is wrong."
+        + " What cannot be repaired is counted; the exit status is 1 then."
     ]
   }
 
@@ -57,6 +61,9 @@ enum ImageCommands {
   static let information = Command("info", "tell what a disk image is") {
     $0.positionals = [path.description]
     $0.groups = [OptionGroup("Options", [json.description])]
-    $0.details = ["Backing files are named, not opened."]
+    $0.details = [
+      "Backing files are named, not opened. An image that is encrypted or has an external data file is described, too; no other command"
+        + " reads one."
+    ]
   }
 }

@@ -90,11 +90,13 @@ let controlTests: [GuestTest] = [
     let isDone = guest.running.waitForOutput("DONE", seconds: 60)
     let written = try Child.readBytes(image).suffix(512)
     let refused = try guest.run(command + ["1000"])
-    let shrunk = try guest.run(command + ["\(4 << 20)"])
+    let kept = try guest.run(command + ["\(4 << 20)"])
+    let shrunk = try guest.run(command + ["--shrink", "\(4 << 20)"])
     let run = guest.running.end(nil, seconds: 200)
     try expect(grown.status == 0 && isDone && run.value("before") == "16384" && run.value("after") == "32768", "a larger disk", in: run)
     try expect(written.starts(with: Array("grown".utf8)), "what was written in the new part", in: run)
     try expect(refused.status == 1 && refused.errors.contains("not a multiple"), "a refusal", in: refused)
+    try expect(kept.status == 1 && kept.errors.contains("give --shrink"), "no smaller disk by mistake", in: kept)
     try expect(shrunk.status == 0 && run.value("last") == "8192", "a smaller disk", in: run)
   },
   GuestTest("100 turns of suspend and resume under load lose nothing, and the clock is right afterwards") { environment in

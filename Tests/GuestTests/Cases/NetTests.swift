@@ -75,7 +75,7 @@ let netTests: [GuestTest] = [
       HostTap.setUp + """
         for round in 1 2 3 4 5 6 7 8 9 10; do
           iperf3 -c 10.77.0.1 -t 20 --connect-timeout 5000 >/dev/null 2>&1 & sleep 0.5
-          rmmod virtio_net; modprobe virtio_net; up; kill $!; wait
+          rmmod virtio_net; modprobe virtio_net; up; kill -9 $!; wait
           ping -c 3 -i 0.1 -W 5 -q 10.77.0.1 | grep -q ' [123] received' && echo good=$round
         done
         sleep 1; for i in 1 2 3 4 5; do iperf3 -c 10.77.0.1 -t 2 >/dev/null 2>&1 && echo last=good && break; sleep 2; done

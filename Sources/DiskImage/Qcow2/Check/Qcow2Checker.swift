@@ -10,6 +10,8 @@ struct Qcow2Checker {
   /// How often each L2 table is referred to, and whether the active state does: each is read once, however often an image names it.
   private var tables: [UInt64: (count: UInt32, isActive: Bool)] = [:]
   private var nextInOrder: UInt64 = 0
+  /// For each entry of the refcount table whether it refers to a block, when that was last looked at.
+  private var hasBlock: [Bool] = []
 
   private var geometry: Qcow2Geometry { engine.geometry }
   private var clusterBits: UInt64 { UInt64(engine.geometry.clusterBits) }
@@ -54,6 +56,9 @@ struct Qcow2Checker {
     }
   }
 
+  /// So many L2 tables are looked at, those of snapshots included: half as many again as the greatest L1 table has.
+  private static let tableLimit = 6 << 20
+
   private mutating func addL1(_ entries: [UInt64], isActive: Bool) throws {
     for entry in entries where entry & Qcow2Entry.offsetMask != 0 {
       let table = entry & Qcow2Entry.offsetMask
@@ -63,6 +68,7 @@ struct Qcow2Checker {
         continue
       }
       let known = tables[table] ?? (0, false)
+      guard known.count > 0 || tables.count < Qcow2Checker.tableLimit else { throw Qcow2Problem.tooLargeToCheck }
       tables[table] = (known.count &+ 1, known.isActive || isActive)
     }
   }
@@ -134,19 +140,20 @@ struct Qcow2Checker {
         if counted != referred { try correct(cluster, counted, referred) }
       }
     }
-    // Too low, where there is none.
-    var missing: [(UInt64, UInt64)] = []
-    try references.forEach { cluster, count throws(DiskFailure) in
+    // Too low, where there is none; one that is made for the first such cluster counts others behind it.
+    findBlocks()
+    let (references, hadBlock) = (references, hasBlock)
+    try references.forEach { cluster, count in
       highest = max(highest, cluster)
-      let index = cluster >> blockBits
-      if index >= UInt64(engine.refcountTable.count) || !engine.isPossibleRefcountBlock(engine.refcountTable[Int(index)])
-        || engine.refcountTable[Int(index)] == 0
-      {
-        missing.append((cluster, count))
-      }
+      let index = Int(cluster >> blockBits)
+      if !hadBlock.indices.contains(index) || !hadBlock[index] { try correct(cluster, 0, count) }
     }
-    for (cluster, count) in missing { try correct(cluster, 0, count) }
     report.imageEnd = (highest + 1) << clusterBits
+  }
+
+  /// Finds out which entries of the refcount table refer to what can be a block.
+  private mutating func findBlocks() {
+    hasBlock = engine.refcountTable.map { $0 != 0 && engine.isPossibleRefcountBlock($0) }
   }
 
   private mutating func correct(_ cluster: UInt64, _ counted: UInt64, _ referred: UInt64) throws {
@@ -173,6 +180,7 @@ struct Qcow2Checker {
 
   /// An entry says that it may be written in place exactly where its refcount is one.
   private mutating func checkFlags() throws {
+    findBlocks()
     for index in engine.l1.indices where engine.l1[index] & Qcow2Entry.offsetMask != 0 {
       let table = engine.l1[index] & Qcow2Entry.offsetMask
       guard table & geometry.offsetMask == 0, table < engine.fileEnd else { continue }
@@ -180,8 +188,8 @@ struct Qcow2Checker {
         engine.l1[index] ^= Qcow2Entry.copied
         engine.dirtyL1.insert(index)
       }
-      try checkFlags(ofTable: table)
     }
+    for table in tables.filter({ $0.value.isActive }).keys.sorted() { try checkFlags(ofTable: table) }
   }
 
   private mutating func checkFlags(ofTable table: UInt64) throws {
@@ -202,7 +210,9 @@ struct Qcow2Checker {
   }
 
   private func isWrong(_ word: UInt64) throws -> Bool {
-    let isOne = try engine.refcount((word & Qcow2Entry.offsetMask) >> clusterBits) == 1
+    let cluster = (word & Qcow2Entry.offsetMask) >> clusterBits
+    let index = Int(cluster >> UInt64(geometry.refcountBlockBits))
+    let isOne = try hasBlock.indices.contains(index) && hasBlock[index] && engine.refcount(cluster) == 1
     return isOne != (word & Qcow2Entry.copied != 0)
   }
 
@@ -246,33 +256,5 @@ extension Qcow2Checker {
       }
       place += (24 + Int(name) + Int(extra) + 7) / 8 * 8
     }
-  }
-}
-
-extension Qcow2Engine {
-  /// Makes an image that was not closed sound again, before anybody uses it. Version 2 has no mark for that: it is always looked at.
-  ///
-  /// - Throws: `Qcow2Problem.damaged` when more than refcounts is wrong.
-  func repairAfterCrash() throws {
-    guard header.isDirty || geometry.version == 2 else { return }
-    var checker = Qcow2Checker(self, .all)
-    try checker.run()
-    guard checker.report.isClean else { throw Qcow2Problem.damaged(checker.report.leaks + checker.report.corruptions) }
-    isMarkedDirty = true
-    try settle()
-    if let damage { throw Qcow2Problem.table("metadata", damage) }
-  }
-
-  /// Makes a block for clusters that are used, but not counted.
-  func addRefcountBlock(_ index: Int) throws(DiskFailure) {
-    // Only beyond the file's end is it known that a cluster is free.
-    searchNext = searchEnd
-    let run = try allocate(upTo: 1)
-    // The cluster for the block may be counted by just this block.
-    guard refcountTable[index] == 0 else { return }
-    try file.put([UInt8](repeating: 0, count: Int(geometry.clusterSize)), at: run.start << UInt64(geometry.clusterBits))
-    refcountTable[index] = run.start << UInt64(geometry.clusterBits)
-    dirtyRefcountTable.append(index)
-    refcountFilter.insert(run.start)
   }
 }

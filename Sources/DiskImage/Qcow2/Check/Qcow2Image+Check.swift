@@ -8,16 +8,22 @@ extension Qcow2Image {
   /// - Throws: `DiskError` when the file is none that can be checked.
   public static func check(file: any ImageFile, path: String, repair: Qcow2Repair) throws(DiskError) -> Qcow2Report {
     do {
+      let header = try header(of: file)
       let engine = try Qcow2Engine(
-        try header(of: file), file: file, backing: nil, isReadOnly: repair == .nothing, punchesHoles: true, cacheSize: defaultCacheSize,
+        header, file: file, backing: nil, isReadOnly: repair == .nothing, punchesHoles: true, cacheSize: defaultCacheSize,
         inFlight: InFlight())
       var checker = Qcow2Checker(engine, repair)
       try checker.run()
-      guard repair != .nothing else { return checker.report }
-      engine.isMarkedDirty = true
-      if repair == .all, checker.report.isClean { engine.header.incompatible &= ~Qcow2Header.Feature.corrupt }
-      try engine.settle()
-      return checker.report
+      var report = checker.report
+      if repair != .nothing {
+        engine.isMarkedDirty = true
+        if repair == .all, report.isClean { engine.header.incompatible &= ~Qcow2Header.Feature.corrupt }
+        try engine.settle()
+      }
+      report.wasNotClosed = header.isDirty
+      report.wasMarkedCorrupt = header.isCorrupt
+      report.isMarkedCorrupt = engine.header.isCorrupt
+      return report
     } catch { throw DiskError.of(error, path) }
   }
 

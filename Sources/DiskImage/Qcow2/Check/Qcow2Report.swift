@@ -19,8 +19,15 @@ public struct Qcow2Report: Sendable, Equatable {
   /// Errors that were repaired, and are not counted above.
   public internal(set) var corruptionsFixed: UInt64 = 0
 
+  /// Whether the image was not closed when the check began.
+  public internal(set) var wasNotClosed = false
+  /// Whether the image was marked as corrupt when the check began.
+  public internal(set) var wasMarkedCorrupt = false
+  /// Whether the image is marked as corrupt still.
+  public internal(set) var isMarkedCorrupt = false
+
   /// Whether nothing is wrong.
-  public var isClean: Bool { leaks == 0 && corruptions == 0 }
+  public var isClean: Bool { leaks == 0 && corruptions == 0 && !isMarkedCorrupt }
 }
 
 /// What a check changes.

@@ -30,7 +30,7 @@ struct ReferenceCounts {
   }
 
   /// All clusters that are referred to, in order.
-  func forEach(_ body: (_ cluster: UInt64, _ count: UInt64) throws(DiskFailure) -> Void) throws(DiskFailure) {
+  func forEach(_ body: (_ cluster: UInt64, _ count: UInt64) throws -> Void) throws {
     for piece in places.keys.sorted() {
       guard let start = places[piece] else { continue }
       for index in 0..<(1 << Int(ReferenceCounts.pieceBits)) where counts[start + index] != 0 {
