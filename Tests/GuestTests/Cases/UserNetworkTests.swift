@@ -10,7 +10,7 @@ let userNetworkTests: [GuestTest] = [
     let names = try NameServer()
     let (lines, server) = (try LineServer(), try HostProgram.iperf(environment))
     let client = try HostProgram(
-      ["sh", "-c", "until iperf3 -c 127.0.0.1 -p 5988 -t 2 -J && echo REACHED; do sleep 1; done"], environment)
+      ["sh", "-c", "until iperf3 -c 127.0.0.1 -p 5988 -t 2 && echo REACHED; do sleep 1; done"], environment)
     defer { withExtendedLifetime((uplink, names, server, client)) {} }
     let script = """
       modprobe virtio_net; ip link set lo up; ip link set eth0 up
@@ -23,7 +23,7 @@ let userNetworkTests: [GuestTest] = [
       chmod +x /tmp/dhcp; busybox udhcpc -i eth0 -n -q -s /tmp/dhcp >/tmp/o 2>&1 || tail -n 3 /tmp/o
       read -r ip router dns </tmp/lease; echo lease=$ip,$router
       busybox nslookup somewhere.example $dns 2>&1 | grep -q 10.99.88.77 && echo name=resolved
-      for round in $(seq 50); do busybox nc -w 20 $router \(lines.port) </dev/null; done | sort | uniq -c | sed 's/^ */lines=/'
+      for round in $(seq 50); do bash -c "exec 3<>/dev/tcp/$router/\(lines.port); head -n 1 <&3"; done | sort | uniq -c | sed 's/^ */lines=/'
       for round in $(seq 100); do ip -6 address show dev eth0 scope global | grep -q fd88 && break; sleep 0.1; done
       for host in $router \(Uplink.gateway6); do
         for way in '' -R; do
@@ -47,7 +47,7 @@ let userNetworkTests: [GuestTest] = [
     try expect(run.value("udp") == "good", "datagrams", in: run)
     try expect(run.value("forwarded") == "yes" && client.waits(for: "REACHED", seconds: 20), "a connection from the host", in: run)
     try expect(run.status == 0, "an ordinary end", in: run)
-    let left = try HostProgram(["sh", "-c", "while pgrep -f 'passt --quiet'; do sleep 0.1; done; echo NONE"], environment)
+    let left = try HostProgram(["sh", "-c", "while pgrep -f '[p]asst --quiet'; do sleep 0.1; done; echo NONE"], environment)
     try expect(left.waits(for: "NONE", seconds: 20), "no passt to be left, not \(left.output)")
   }
 ]
