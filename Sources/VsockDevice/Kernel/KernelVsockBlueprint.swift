@@ -18,7 +18,8 @@ public struct KernelVsockBlueprint: DeviceBlueprint {
     let device = try VhostDevice(path: path)
     try device.setGuestContext(context)
     self.context = context
-    kernel = DescriptorBox(try OwnedDescriptor.duplicate(device.number))
+    // Open until its descriptor is copied: this is the last use of the device.
+    kernel = try withExtendedLifetime(device) { DescriptorBox(try OwnedDescriptor.duplicate(device.number)) }
   }
 
   /// The kernel's device.
