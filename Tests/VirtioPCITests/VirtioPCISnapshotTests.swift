@@ -54,7 +54,13 @@ import Virtio
       for bit in 0..<8 {
         var damaged = saved
         damaged[index] ^= 1 << UInt8(bit)
+        let activations = copy.device.activationCount
         try? copy.transport.restore(damaged)
+        let status = copy.transport.read(offset: Common.status, width: 1)
+        let (isServed, isReady, needsReset) = (copy.device.activationCount > activations, status & 4 != 0, status & 64 != 0)
+        #expect(!isServed || isReady, "byte \(index), bit \(bit): served without a driver")
+        #expect(isServed || !isReady || needsReset, "byte \(index), bit \(bit): a driver waits for good")
+        #expect(status & 0x30 == 0, "byte \(index), bit \(bit): reserved bits of the status")
       }
     }
     try copy.transport.restore(saved)

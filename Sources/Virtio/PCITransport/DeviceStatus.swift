@@ -10,4 +10,14 @@ struct DeviceStatus: OptionSet, Hashable, Sendable {
 
   /// What a driver may set; the rest is the device's or reserved.
   static let settable: DeviceStatus = [.acknowledge, .driver, .driverOK, .featuresOK, .failed]
+
+  /// Whether this is a status that driver and device can come to, with the device serving its queues or not.
+  ///
+  /// - Parameter isActive: Whether the device serves its queues.
+  func canBe(whileActive isActive: Bool) -> Bool {
+    let reserved = DeviceStatus.settable.union(.needsReset).symmetricDifference(DeviceStatus(rawValue: .max))
+    guard isDisjoint(with: reserved), !contains(.driverOK) || contains(.featuresOK) else { return false }
+    // A driver that is ready is served, or was told that it is not.
+    return isActive ? contains(.driverOK) : !contains(.driverOK) || contains(.needsReset)
+  }
 }

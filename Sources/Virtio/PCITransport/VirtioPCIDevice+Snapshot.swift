@@ -51,6 +51,7 @@ extension VirtioPCIDevice {
     interrupt.setConfigurationVector(try reader.get())
     try state.common.restore(from: &reader)
     let wasActive = try reader.getBool()
+    guard interrupt.status.canBe(whileActive: wasActive) else { throw PCIError.badState("the device's status contradicts what it did") }
     if wasActive, !state.common.featuresAreAcceptable { throw PCIError.badState("the driver's features are not what the device offers") }
     var positions: [[UInt8]] = []
     if wasActive { for _ in state.common.queues { positions.append(try reader.getBytes()) } }
