@@ -73,9 +73,9 @@ let package = Package(
     module("Bus", sees: []),
     module("Interrupts", sees: ["Platform"]),
     module("PCI", sees: ["Bus", "Interrupts", "Platform", log]),
-    module("Vhost", sees: ["CLinux", "GuestMemory", "Platform"]),
     // Floor 4: virtio, and engines that know nothing of a guest.
     module("Virtio", sees: ["Bus", "GuestMemory", "Interrupts", "PCI", "Platform", log]),
+    module("Vhost", sees: ["CLinux", "GuestMemory", "Platform", "Virtio"]),
     module("DiskImage", sees: ["CLinux", "CZlib", "CZstd", "Platform"]),
     module("CommandLine", sees: []),
     // Floor 5: device families.

@@ -16,6 +16,8 @@ public enum ControlRequest: Equatable, Sendable {
   case balloonStatistics
   /// Change the size of the disk with this number, in the order of the command line, to this many bytes.
   case resizeDisk(index: Int, bytes: UInt64, mayShrink: Bool)
+  /// Plug in or pull the cable of the network card with this number, in the order of the command line.
+  case setLink(card: Int, isUp: Bool)
   /// List the devices at the guest's USB controller.
   case listUSB
   /// Plug in a device of the host.
@@ -69,6 +71,7 @@ public enum ControlRequest: Equatable, Sendable {
     case .balloon(let bytes): "balloon \(bytes)"
     case .balloonStatistics: "balloon_stats"
     case .resizeDisk(let index, let bytes, let mayShrink): "disk resize \(index) \(bytes)\(mayShrink ? " shrink" : "")"
+    case .setLink(let card, let isUp): "net link \(card) \(isUp ? "up" : "down")"
     case .listUSB: "usb list"
     case .attachUSB(let name): "usb attach \(name.text)"
     case .detachUSB(let port): "usb detach \(port)"
@@ -93,6 +96,8 @@ public enum ControlRequest: Equatable, Sendable {
       self = .resizeDisk(index: try Self.number(words[2]), bytes: try Self.number(words[3]), mayShrink: false)
     case ("disk", 4) where words[1] == "resize" && words[4] == "shrink":
       self = .resizeDisk(index: try Self.number(words[2]), bytes: try Self.number(words[3]), mayShrink: true)
+    case ("net", 3) where words[1] == "link" && (words[3] == "up" || words[3] == "down"):
+      self = .setLink(card: try Self.number(words[2]), isUp: words[3] == "up")
     case ("usb", 1) where words[1] == "list": self = .listUSB
     case ("usb", 2) where words[1] == "attach":
       guard let name = USBDeviceName(words[2]) else { throw .badRequest("a USB device is BUS:ADDRESS:VENDOR:PRODUCT") }

@@ -6,6 +6,7 @@ internal import Glibc
 internal import GuestMemory
 internal import Interrupts
 internal import Logging
+internal import NetDevice
 internal import PCI
 internal import Platform
 internal import PlatformDevices
@@ -25,6 +26,8 @@ final class DeviceSet: Sendable {
   private static let patience: Int32 = 5000
   /// The disks, in the order of the configuration.
   let disks: [DiskOperator]
+  /// The network cards, in the order of the configuration.
+  let networkCards: [NetOperator]
 
   /// Builds the devices and registers them.
   ///
@@ -43,6 +46,9 @@ final class DeviceSet: Sendable {
     power = try PlatformDeviceList(configuration: configuration, map: map).attach(to: board)
     pluggedDevices = try begun.map { try plug.finish($0) }
     disks = pluggedDevices.prefix(configuration.disks.count).map { device in DiskOperator { try device.perform($0) } }
+    networkCards = zip(plan, pluggedDevices).filter { $0.0.blueprint is any NetworkCard }.map { _, device in
+      NetOperator { try device.perform($0) }
+    }
     balloon = pluggedDevices.first { $0.name == DeviceList.balloonName }.map { device in BalloonOperator { try device.perform($0) } }
     description = Self.describe(configuration, root: plug.root, board: board)
   }

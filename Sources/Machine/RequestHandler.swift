@@ -2,6 +2,7 @@ internal import BasicDevices
 internal import BlockDevice
 internal import Control
 internal import Logging
+internal import NetDevice
 internal import PlatformDevices
 internal import Synchronization
 
@@ -45,6 +46,7 @@ final class RequestHandler: Sendable {
       }
     case .balloonStatistics: return withBalloon { try $0.statistics().json }
     case .resizeDisk(let index, let bytes, let mayShrink): return resizeDisk(index, bytes, mayShrink: mayShrink)
+    case .setLink(let card, let isUp): return setLink(card, isUp: isUp)
     case .listUSB, .attachUSB, .detachUSB: return .failed("this machine has no USB controller")
     }
   }
@@ -96,6 +98,16 @@ final class RequestHandler: Sendable {
     if control.isPaused { return Self.suspended }
     do { try devices.disks[index].resize(to: bytes, mayShrink: mayShrink) } catch { return .failed("\(error)") }
     logger.info("disk \(index) has \(bytes) bytes now")
+    return .done("")
+  }
+
+  private func setLink(_ index: Int, isUp: Bool) -> ControlResponse {
+    guard devices.networkCards.indices.contains(index) else {
+      return .failed("there is no network card \(index); this machine has \(devices.networkCards.count)")
+    }
+    if control.isPaused { return Self.suspended }
+    do { try devices.networkCards[index].setLink(isUp: isUp) } catch { return .failed("\(error)") }
+    logger.info("network card \(index): its link is \(isUp ? "up" : "down") now")
     return .done("")
   }
 }

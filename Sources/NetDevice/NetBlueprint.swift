@@ -4,7 +4,7 @@ internal import Vhost
 public import Virtio
 
 /// What a network card is made of: its configuration, and the open queues of its tap.
-public struct NetBlueprint: DeviceBlueprint {
+public struct NetBlueprint: NetworkCard {
   /// A network card.
   public static var kind: String { "net" }
 

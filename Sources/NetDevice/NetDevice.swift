@@ -25,11 +25,16 @@ public final class NetDevice: VirtioDevice {
   private let backend: any NetBackend
   private let control: NetControl
   private let logger: Logger
+  /// What a guest may make the host say, and do, again and again.
+  private let complaints = Mutex(LineQuota(lines: 5, seconds: 60))
+  private let changes = Mutex(LineQuota(lines: 32, seconds: 1))
   private let losses: FrameLosses
   private let servers: [any PairServer]
   private let limits: (transmit: RateLimiter?, receive: RateLimiter?)
   private let mtu: UInt16?
   private let state = Mutex(State())
+  /// Who says which pairs are used, one at a time: the driver by its control queue, the machine's user by the link.
+  private let usage = Mutex(())
 
   /// Makes a card in a network.
   ///
@@ -86,13 +91,26 @@ public final class NetDevice: VirtioDevice {
     reset(keepsRestored: true)
     let filter = control.begin(features: activation.features)
     let shared = NetShared(
-      features: activation.features, filter: filter, losses: losses, transmitLimiter: limits.transmit, receiveLimiter: limits.receive)
+      features: activation.features, filter: filter, losses: losses, link: control.link,
+      taken: TakenFrames(features: control.guestFeatures), onLoss: lossHandler(activation),
+      transmitLimiter: limits.transmit,
+      receiveLimiter: limits.receive)
     try backend.accept(control.offloads)
     try backend.use(channels: control.pairs)
     try state.withLock { state in
       state.activation = activation
       state.shared = shared
       if !state.isSuspended { try start(&state, activation, shared) }
+    }
+    if control.mustAnnounce { activation.interrupt.signalConfigurationChange() }
+  }
+
+  /// What happens when the network goes for good: the card has no link any more.
+  private func lossHandler(_ activation: VirtioActivation) -> @Sendable () -> Void {
+    { [control, logger] in
+      guard control.link.lose() else { return }
+      logger.error("the network behind a card has gone: the card has no link from now on")
+      activation.interrupt.signalConfigurationChange()
     }
   }
 
@@ -101,8 +119,8 @@ public final class NetDevice: VirtioDevice {
       for (index, server) in servers.enumerated() where index < pairs(activation.features) {
         let pair = QueuePair(receive: activation.queue(2 * index), transmit: activation.queue(2 * index + 1))
         if pair.isEmpty { continue }
-        try server.begin(pair, activation, shared, isUsed: index < control.pairs) { [logger] error in
-          logger.error("network card stopped: \(error)")
+        try server.begin(pair, activation, shared, isUsed: isUsed(pair: index)) { [weak self] error in
+          self?.complain("network card stopped: \(error)")
           activation.interrupt.deviceNeedsReset("net: the host failed: \(error)")
         }
       }
@@ -124,7 +142,7 @@ public final class NetDevice: VirtioDevice {
     return try QueueWorker(
       name: "\(backend.threadName)-control",
       services: [
-        QueueWorker.Service(queue, budget: 16) { [weak self] chain, _ in
+        QueueWorker.Service(queue, budget: 1) { [weak self] chain, _ in
           var writer = ChainWriter(chain)
           let ack: UInt8 = self?.perform(chain) == true ? 0 : 1
           try? writer.write(integer: ack)
@@ -136,18 +154,37 @@ public final class NetDevice: VirtioDevice {
   /// Does what an order of the driver's says; `false` when it cannot be done.
   private func perform(_ chain: DescriptorChain) -> Bool {
     guard let effect = control.perform(chain) else { return false }
+    guard effect != .none else { return true }
+    // Each takes a lock that all networks of the host share.
+    guard changes.withLock({ $0.admit(now: monotonicNanoseconds()) }) != nil else { return false }
     do {
       switch effect {
       case .none: break
-      case .offloads(let offloads): try backend.accept(offloads)
-      case .pairs(let count):
-        try backend.use(channels: count)
-        for (index, server) in servers.enumerated() { server.use(index < count) }
+      case .offloads(let features):
+        try backend.accept(NetOffloads(guestFeatures: features))
+        state.withLock { $0.shared }?.taken.change(to: features)
+      case .pairs(let count): try backend.use(channels: Int(count))
       }
+      control.note(effect)
+      if case .pairs = effect { tellServers() }
       return true
     } catch {
-      logger.warning("the host does not do what the guest's driver asks of the network: \(error)")
+      complain("the host does not do what the guest's driver asks of the network: \(error)")
       return false
+    }
+  }
+
+  /// Says what a guest may cause any number of times.
+  private func complain(_ text: String) {
+    if complaints.withLock({ $0.admit(now: monotonicNanoseconds()) }) != nil { logger.warning("\(text)") }
+  }
+
+  /// Whether a pair is served: the driver uses it, and the cable is plugged in.
+  private func isUsed(pair index: Int) -> Bool { control.link.isUp && index < control.pairs }
+
+  private func tellServers() {
+    usage.withLock { _ in
+      for (index, server) in servers.enumerated() { server.use(isUsed(pair: index)) }
     }
   }
 
@@ -190,6 +227,36 @@ public final class NetDevice: VirtioDevice {
         activation.interrupt.deviceNeedsReset("net: the host failed: \(error)")
       }
     }
+  }
+}
+
+// MARK: The cable
+
+extension NetDevice {
+  /// Plugs the card's cable in, or pulls it, and tells driver and network.
+  ///
+  /// - Throws: `networkGone`, or when the network refuses; nothing has changed then.
+  func setLink(isUp: Bool) throws {
+    try state.withLock { state in
+      guard !control.link.hasNoNetwork else { throw NetDeviceError.networkGone }
+      guard control.link.isUp != isUp else { return }
+      try backend.setLink(isUp: isUp)
+      control.link.plug(isUp)
+      guard let activation = state.activation else { return }
+      if !state.isSuspended { tellServers() }
+      activation.interrupt.signalConfigurationChange()
+    }
+  }
+
+  /// Does what an order of `NetOperator` says.
+  ///
+  /// - Throws: `MalformedBytes`, `NetDeviceError.networkGone`, or `SystemError` from the network.
+  public func perform(_ order: [UInt8]) throws -> [UInt8] {
+    var reader = ByteReader(order)
+    let isUp = try reader.getBool()
+    try reader.finish()
+    try setLink(isUp: isUp)
+    return []
   }
 }
 

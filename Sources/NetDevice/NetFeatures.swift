@@ -92,6 +92,10 @@ public struct NetOffloads: OptionSet, Hashable, Sendable {
     guard features & NetFeatures.guestChecksum != 0 else { return }
     insert(.checksum)
     for bit in NetOffloads.guestBits where features & bit.feature != 0 { insert(bit.offload) }
+    // A driver may accept these alone; the kernel takes congestion marks with TCP only, and both kinds of datagrams or none. A guest that
+    // gets less than it takes misses nothing.
+    if isDisjoint(with: [.tso4, .tso6]) { remove(.ecn) }
+    if !isSuperset(of: [.uso4, .uso6]) { subtract([.uso4, .uso6]) }
   }
 
   /// The features to offer in front of a network that takes this.

@@ -16,10 +16,13 @@ enum NetLayout {
 public enum NetDeviceError: Error, Equatable, Sendable, CustomStringConvertible {
   /// A saved state does not belong to this device.
   case badState(String)
+  /// The network has gone, and does not come back.
+  case networkGone
 
   /// One line: what is wrong.
   public var description: String {
     switch self {
+    case .networkGone: "the network behind the card has gone"
     case .badState(let reason): "the saved state of a network device cannot be used: \(reason)"
     }
   }

@@ -11,6 +11,8 @@ public final class FakeNetwork: NetBackend {
     public var accepted: [NetOffloads] = []
     /// How many channels are used, each time it was said.
     public var used: [Int] = []
+    /// Whether there is a link, each time it was said.
+    public var links: [Bool] = []
   }
 
   /// What the device may use.
@@ -54,6 +56,9 @@ public final class FakeNetwork: NetBackend {
 
   /// Notes how many channels are used.
   public func use(channels count: Int) { state.withLock { $0.used.append(count) } }
+
+  /// Notes whether there is a link.
+  public func setLink(isUp: Bool) { state.withLock { $0.links.append(isUp) } }
 
   /// Sends a frame to the guest.
   ///

@@ -159,7 +159,7 @@ enum EmbeddedPolicies {
       readv: 1
       writev: 1
       # What the guest takes, and which queues it uses.
-      ioctl: arg1 == TUNSETOFFLOAD || arg1 == TUNSETQUEUE
+      ioctl: arg1 == TUNSETOFFLOAD || arg1 == TUNSETQUEUE || arg1 == TUNSETCARRIER
       # The limits of pps and bandwidth wait for their time.
       timerfd_create: 1
       timerfd_settime: 1
@@ -244,10 +244,10 @@ enum EmbeddedPolicies {
       @include ./common_device.policy
 
       # What the guest takes, and which queues it uses; then the rings, which the kernel serves.
-      ioctl: arg1 == TUNSETOFFLOAD || arg1 == TUNSETQUEUE || arg1 == VHOST_SET_OWNER || arg1 == VHOST_GET_FEATURES || \
+      ioctl: arg1 == TUNSETOFFLOAD || arg1 == TUNSETQUEUE || arg1 == TUNSETCARRIER || arg1 == VHOST_SET_OWNER || arg1 == VHOST_GET_FEATURES || \
           arg1 == VHOST_SET_FEATURES || arg1 == VHOST_SET_MEM_TABLE || arg1 == VHOST_SET_VRING_NUM || arg1 == VHOST_SET_VRING_ADDR || \
           arg1 == VHOST_SET_VRING_BASE || arg1 == VHOST_GET_VRING_BASE || arg1 == VHOST_SET_VRING_KICK || \
-          arg1 == VHOST_SET_VRING_CALL || arg1 == VHOST_NET_SET_BACKEND
+          arg1 == VHOST_SET_VRING_CALL || arg1 == VHOST_SET_VRING_ERR || arg1 == VHOST_NET_SET_BACKEND
       # The kernel's device is kept by a second descriptor.
       fcntl: arg1 == F_DUPFD_CLOEXEC
       # Stacks of ended threads, and program text that only the start needed.
@@ -261,7 +261,7 @@ enum EmbeddedPolicies {
       # The kernel's device: its owner and features; then where memory and rings are, and begin and end, for each driver.
       ioctl: arg1 == VHOST_SET_OWNER || arg1 == VHOST_GET_FEATURES || arg1 == VHOST_SET_FEATURES || arg1 == VHOST_SET_MEM_TABLE || \
           arg1 == VHOST_SET_VRING_NUM || arg1 == VHOST_SET_VRING_BASE || arg1 == VHOST_GET_VRING_BASE || arg1 == VHOST_SET_VRING_ADDR || \
-          arg1 == VHOST_SET_VRING_KICK || arg1 == VHOST_SET_VRING_CALL || arg1 == VHOST_VSOCK_SET_RUNNING
+          arg1 == VHOST_SET_VRING_KICK || arg1 == VHOST_SET_VRING_CALL || arg1 == VHOST_SET_VRING_ERR || arg1 == VHOST_VSOCK_SET_RUNNING
       # A second descriptor of it.
       fcntl: arg1 == F_DUPFD_CLOEXEC
       # Stacks of ended threads, and program text that only the start needed.
@@ -445,7 +445,7 @@ enum EmbeddedPolicies {
       readv: 1
       writev: 1
       # What the guest takes, and which queues it uses.
-      ioctl: arg1 == TUNSETOFFLOAD || arg1 == TUNSETQUEUE
+      ioctl: arg1 == TUNSETOFFLOAD || arg1 == TUNSETQUEUE || arg1 == TUNSETCARRIER
       # The limits of pps and bandwidth wait for their time.
       timerfd_create: 1
       timerfd_settime: 1
@@ -530,10 +530,10 @@ enum EmbeddedPolicies {
       @include ./common_device.policy
 
       # What the guest takes, and which queues it uses; then the rings, which the kernel serves.
-      ioctl: arg1 == TUNSETOFFLOAD || arg1 == TUNSETQUEUE || arg1 == VHOST_SET_OWNER || arg1 == VHOST_GET_FEATURES || \
+      ioctl: arg1 == TUNSETOFFLOAD || arg1 == TUNSETQUEUE || arg1 == TUNSETCARRIER || arg1 == VHOST_SET_OWNER || arg1 == VHOST_GET_FEATURES || \
           arg1 == VHOST_SET_FEATURES || arg1 == VHOST_SET_MEM_TABLE || arg1 == VHOST_SET_VRING_NUM || arg1 == VHOST_SET_VRING_ADDR || \
           arg1 == VHOST_SET_VRING_BASE || arg1 == VHOST_GET_VRING_BASE || arg1 == VHOST_SET_VRING_KICK || \
-          arg1 == VHOST_SET_VRING_CALL || arg1 == VHOST_NET_SET_BACKEND
+          arg1 == VHOST_SET_VRING_CALL || arg1 == VHOST_SET_VRING_ERR || arg1 == VHOST_NET_SET_BACKEND
       # The kernel's device is kept by a second descriptor.
       fcntl: arg1 == F_DUPFD_CLOEXEC
       # Stacks of ended threads, and program text that only the start needed.
@@ -547,7 +547,7 @@ enum EmbeddedPolicies {
       # The kernel's device: its owner and features; then where memory and rings are, and begin and end, for each driver.
       ioctl: arg1 == VHOST_SET_OWNER || arg1 == VHOST_GET_FEATURES || arg1 == VHOST_SET_FEATURES || arg1 == VHOST_SET_MEM_TABLE || \
           arg1 == VHOST_SET_VRING_NUM || arg1 == VHOST_SET_VRING_BASE || arg1 == VHOST_GET_VRING_BASE || arg1 == VHOST_SET_VRING_ADDR || \
-          arg1 == VHOST_SET_VRING_KICK || arg1 == VHOST_SET_VRING_CALL || arg1 == VHOST_VSOCK_SET_RUNNING
+          arg1 == VHOST_SET_VRING_KICK || arg1 == VHOST_SET_VRING_CALL || arg1 == VHOST_SET_VRING_ERR || arg1 == VHOST_VSOCK_SET_RUNNING
       # A second descriptor of it.
       fcntl: arg1 == F_DUPFD_CLOEXEC
       # Stacks of ended threads, and program text that only the start needed.

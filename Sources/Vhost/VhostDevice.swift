@@ -65,6 +65,10 @@ public final class VhostDevice: Sendable {
     address.used_user_addr = VhostDevice.hostAddress(ring.device)
     try unsafe request(clinux_VHOST_SET_VRING_ADDR, "VHOST_SET_VRING_ADDR", &address)
     try setCall(ring.call, index: index)
+    if let error = ring.error {
+      var file = vhost_vring_file(index: index, fd: error)
+      try unsafe request(clinux_VHOST_SET_VRING_ERR, "VHOST_SET_VRING_ERR", &file)
+    }
     var kick = vhost_vring_file(index: index, fd: ring.kick.number)
     try unsafe request(clinux_VHOST_SET_VRING_KICK, "VHOST_SET_VRING_KICK", &kick)
   }

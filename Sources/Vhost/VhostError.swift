@@ -7,6 +7,8 @@ public enum VhostError: Error, Equatable, Sendable, CustomStringConvertible {
   case unavailable(path: String, SystemError)
   /// A request was refused.
   case request(SystemError)
+  /// The driver has made a ring that the kernel does not understand; the queue's number.
+  case brokenRing(UInt16)
   /// The driver accepted features that the kernel does not have.
   case missingFeatures(UInt64)
   /// Another virtual machine has the context identifier.
@@ -19,6 +21,7 @@ public enum VhostError: Error, Equatable, Sendable, CustomStringConvertible {
     switch self {
     case .unavailable(let path, let error): "\(error)\(VhostError.remedy(path, error.code))"
     case .request(let error): error.description
+    case .brokenRing(let queue): "the host's kernel does not understand the ring of queue \(queue)"
     case .missingFeatures(let bits): "the host's kernel lacks the features 0x\(String(bits, radix: 16)) that the driver accepted"
     case .contextInUse(let context): "another machine of this host has the context identifier \(context); give this one another"
     case .contextReserved(let context): "the context identifier \(context) is reserved; give one of 3 to 4294967294"

@@ -17,10 +17,13 @@ public struct VhostRing: Sendable {
   public var kick: EventFD
   /// What the kernel signals when the driver is to be interrupted; lent while the kernel serves the ring.
   public var call: Int32
+  /// What the kernel signals when it does not understand the ring; lent likewise. `nil` for nothing.
+  public var error: Int32?
 
   /// Gathers what the kernel needs to know.
   public init(
-    size: UInt16, nextAvailable: UInt16 = 0, descriptors: GuestSlice, driver: GuestSlice, device: GuestSlice, kick: EventFD, call: Int32
+    size: UInt16, nextAvailable: UInt16 = 0, descriptors: GuestSlice, driver: GuestSlice, device: GuestSlice, kick: EventFD, call: Int32,
+    error: Int32? = nil
   ) {
     self.size = size
     self.nextAvailable = nextAvailable
@@ -29,5 +32,6 @@ public struct VhostRing: Sendable {
     self.device = device
     self.kick = kick
     self.call = call
+    self.error = error
   }
 }

@@ -33,6 +33,7 @@ public final class VsockExercise {
   private final class Watcher: VsockWatcher {
     func watch(_ descriptor: Int32) throws(SystemError) {}
     func unwatch(_ descriptor: Int32) {}
+    func watchRoom(of descriptor: Int32, _ isWanted: Bool) {}
     func wake(at time: UInt64) {}
   }
 
@@ -60,7 +61,10 @@ public final class VsockExercise {
   public func turn() -> String? {
     for _ in 0..<8 {
       for descriptor in table.endpoints.keys { table.noted(descriptor, [.readable, .writable]) }
-      if !table.turn() { break }
+      guard !table.turn() else { continue }
+      if table.rings.transmitIsSilent { return "the driver's next packet would not be heard of" }
+      if table.hasPacket, table.rings.receiveIsSilent { return "the driver's next buffer would not be heard of" }
+      break
     }
     return problem
   }
@@ -78,6 +82,10 @@ public final class VsockExercise {
     if table.resets.count > table.limits.resets || table.resets.count != table.resetsInQueue.count { return "resets pile up" }
     if table.count > table.limits.connections { return "there are more connections than places" }
     if !(0...table.limits.largeAllowances).contains(table.largeInUse) { return "allowances are miscounted" }
+    let crowd = 2 * table.count + 200
+    if max(table.ready.count, table.retries.count, table.waiting.count, table.deadlines.count) > crowd {
+      return "connections that are gone pile up"
+    }
     for connection in table.connections.values {
       if connection.incoming.count > Int(connection.allowance) { return "a connection keeps more than its allowance" }
       if connection.received &- connection.forwarded != UInt32(connection.incoming.count) { return "bytes are lost between the counters" }

@@ -63,13 +63,18 @@ final class VsockWorker: VsockWatcher {
   // MARK: What the switch asks for, on this thread or before it runs
 
   func watch(_ descriptor: Int32) throws(SystemError) {
-    try loop.add(descriptor, [.readable, .writable, .changesOnly]) { [weak self] interest in
+    try loop.add(descriptor, [.readable, .changesOnly]) { [weak self] interest in
       guard let self else { return }
       isSuspended.withLock { _ in table.noted(descriptor, interest) }
     }
   }
 
   func unwatch(_ descriptor: Int32) { loop.remove(descriptor) }
+
+  func watchRoom(of descriptor: Int32, _ isWanted: Bool) {
+    // It is watched, so this does not fail.
+    try? loop.modify(descriptor, isWanted ? [.readable, .writable, .changesOnly] : [.readable, .changesOnly])
+  }
 
   func wake(at time: UInt64) {
     wakeTime.withLock { wakeTime in

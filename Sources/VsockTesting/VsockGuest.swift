@@ -42,6 +42,9 @@ public final class VsockGuest {
     try refill()
   }
 
+  /// How many receive buffers the device has.
+  public var outstanding: Int { driver.drivers[0].outstanding }
+
   /// Takes what comes back without using it again.
   public var keepsBuffers = true
 

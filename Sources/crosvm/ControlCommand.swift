@@ -38,6 +38,9 @@ enum ControlCommand {
       }
       return .resizeDisk(
         index: index, bytes: try arguments.value(of: ControlCommands.diskSize) ?? 0, mayShrink: arguments.contains(ControlCommands.shrink))
+    case "net link":
+      return .setLink(
+        card: try arguments.value(of: ControlCommands.cardIndex) ?? 0, isUp: try arguments.value(of: ControlCommands.linkState) == .up)
     case "usb attach":
       let name = try arguments.value(of: ControlCommands.usbDevice)
       return .attachUSB(name ?? ControlRequest.USBDeviceName(bus: 0, address: 0, vendor: 0, product: 0))

@@ -5,7 +5,8 @@ import Testing
 @Suite struct ControlMessageTests {
   private static let requests: [ControlRequest] = [
     .stop, .suspend, .resume, .pressPowerButton, .balloon(bytes: 0), .balloon(bytes: .max), .balloonStatistics,
-    .resizeDisk(index: 25, bytes: 1 << 40, mayShrink: false), .resizeDisk(index: 0, bytes: 512, mayShrink: true), .listUSB,
+    .resizeDisk(index: 25, bytes: 1 << 40, mayShrink: false), .resizeDisk(index: 0, bytes: 512, mayShrink: true),
+    .setLink(card: 31, isUp: true), .setLink(card: 0, isUp: false), .listUSB,
     .attachUSB(.init(bus: 1, address: 200, vendor: 0x18d1, product: 0)),
     .detachUSB(port: 3), .version,
   ]
@@ -26,7 +27,9 @@ import Testing
     arguments: [
       "", " ", "stop ", " stop", "stop now", "STOP", "balloon", "balloon ", "balloon x", "balloon -1", "balloon +1",
       "balloon 18446744073709551616", "balloon 1 2", "balloon 0x10", "disk", "disk resize", "disk resize 0", "disk resize 0 -1",
-      "disk resize 0 1 grow", "disk resize 0 1 shrink 2", "disk shrink 0 1", "usb", "usb attach", "usb attach 1:2:3",
+      "disk resize 0 1 grow", "disk resize 0 1 shrink 2", "disk shrink 0 1", "net", "net link", "net link 0", "net link up 0",
+      "net link 0 UP",
+      "net link -1 up", "net link 0 up down", "net drop 0 up", "usb", "usb attach", "usb attach 1:2:3",
       "usb attach 256:1:1:1", "usb attach 1:1:10000:1", "usb attach ::: ",
       "usb detach 256", "usb list 1", "version 2",
     ])

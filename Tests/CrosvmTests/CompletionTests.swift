@@ -20,7 +20,7 @@ struct CompletionTests {
   }
 
   @Test(arguments: [
-    ("crosvm ", "run stop suspend resume powerbtn balloon balloon_stats disk usb list create_qcow2 version help completions man"),
+    ("crosvm ", "run stop suspend resume powerbtn balloon balloon_stats disk net usb list create_qcow2 version help completions man"),
     ("crosvm --log-level debug r", "run resume"),
     ("crosvm run --blo", "--block"),
     ("crosvm run --irqchip=", "kernel split"),

@@ -1,10 +1,10 @@
 import Glibc
 
 /// The command: `guest-tests --check-calls LOG...` compares recordings with the policies; and `guest-tests --crosvm PATH --guest DIR --scratch DIR --golden DIR [--filter TEXT]... [--exclude TEXT]... [--jobs N]
-/// [--run-options WORDS] [--shard I/N] [--record-calls] [--list]`.
+/// [--run-options WORDS] [--claims DIR] [--record-calls] [--list]`.
 enum GuestTestCommand {
   private static let options = [
-    "--crosvm", "--guest", "--scratch", "--golden", "--filter", "--exclude", "--jobs", "--run-options", "--shard",
+    "--crosvm", "--guest", "--scratch", "--golden", "--filter", "--exclude", "--jobs", "--run-options", "--claims",
   ]
 
   static func main() {
@@ -40,21 +40,14 @@ enum GuestTestCommand {
     let tests = allTests.filter { test in
       (filters.isEmpty || filters.contains(where: test.name.contains)) && !exclusions.contains(where: test.name.contains)
     }
-    let mine = values["--shard"].map { shard(tests, $0) } ?? tests
-    guard !mine.isEmpty else { usage("no test is left") }
+    guard !tests.isEmpty else { usage("no test is left") }
     if recordsCalls {
       do { try SystemCalls.record() } catch { usage("system calls cannot be recorded: \(error)") }
     }
-    let isGood = TestRunner.run(mine, in: environment, workers: values["--jobs"].flatMap { Int($0) } ?? 2)
+    let isGood = TestRunner.run(
+      tests, in: environment, workers: values["--jobs"].flatMap { Int($0) } ?? 2, claims: values["--claims"])
     if recordsCalls { for line in SystemCalls.recorded() { print(line) } }
     exit(isGood ? 0 : 1)
-  }
-
-  /// Every Nth test, beginning with the Ith, counted from 1.
-  private static func shard(_ tests: [GuestTest], _ text: String) -> [GuestTest] {
-    let numbers = text.split(separator: "/").compactMap { Int($0) }
-    guard numbers.count == 2, numbers[1] > 0, (1...numbers[1]).contains(numbers[0]) else { usage("--shard is I/N, as 1/2") }
-    return tests.indices.filter { $0 % numbers[1] == numbers[0] - 1 }.map { tests[$0] }
   }
 
   private static func checkCalls(_ logs: [String]) -> Never {

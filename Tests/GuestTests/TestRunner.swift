@@ -58,7 +58,9 @@ enum TestRunner {
   }
 
   /// Returns whether all passed.
-  static func run(_ tests: [GuestTest], in environment: TestEnvironment, workers: Int) -> Bool {
+  ///
+  /// - Parameter claims: A folder that several of these programs share, empty at first, so that each test is run by one of them.
+  static func run(_ tests: [GuestTest], in environment: TestEnvironment, workers: Int, claims: String? = nil) -> Bool {
     let progress = Mutex(Progress())
     let work: @Sendable () -> Void = {
       while true {
@@ -67,6 +69,7 @@ enum TestRunner {
           return progress.next
         }
         guard index < tests.count else { return }
+        guard claims.map({ claim(index, in: $0) }) ?? true else { continue }
         let test = tests[index]
         let start = Child.now()
         var failure: String?
@@ -90,5 +93,12 @@ enum TestRunner {
       print("\(progress.passed) passed, \(progress.failed.count) failed")
       return progress.failed.isEmpty
     }
+  }
+
+  /// Whether nobody else runs the test with this number.
+  private static func claim(_ index: Int, in folder: String) -> Bool {
+    let file = unsafe open("\(folder)/\(index)", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o644)
+    if file >= 0 { close(file) }
+    return file >= 0
   }
 }

@@ -81,6 +81,24 @@ private final class StopFlag: Sendable {
     }
   }
 
+  @Test("Buffers without room for a header do not cost those before them at a suspension", arguments: Variant.all)
+  func uselessBuffers(_ variant: Variant) throws {
+    try withCard(variant) { guest, network in
+      for round in 0..<100 {
+        // Both are there when the device looks: it takes the first, and gives the other back at once.
+        guest.device.suspend()
+        try guest.offer([2048, 1])
+        guest.device.resume()
+        #expect(try guest.wait(Queue.receive).written == 0)
+        guest.device.suspend()
+        for queue in guest.queues.compactMap({ $0 }) { #expect(queue.state.nextAvailable == queue.state.nextUsed, "round \(round)") }
+        guest.device.resume()
+        #expect(try guest.wait(Queue.receive).written == 0)
+      }
+      try guest.expectAlive(network)
+    }
+  }
+
   @Test("Nothing moves while the device is suspended") func stillness() throws {
     try withCard { guest, network in
       guest.device.suspend()
@@ -161,6 +179,37 @@ private final class StopFlag: Sendable {
       var wrong = saved
       wrong[Int.random(in: 0..<wrong.count, using: &generator)] = .random(in: .min ... .max, using: &generator)
       try? copy.restore(wrong)
+    }
+  }
+
+  @Test("A pulled cable: driver and network are told, no frame passes, and it goes on when it is plugged in") func link() throws {
+    try withCard { guest, network in
+      let device = guest.device
+      let cable = NetOperator { try device.perform($0) }
+      var status: UInt64 { device.readConfiguration(offset: 6, width: 2) }
+      for _ in 0..<2 { try cable.setLink(isUp: false) }
+      #expect(status == 0 && network.record.links == [false] && guest.interrupt.record.configurationChanges == 1)
+      // Given back as if they had been sent.
+      for seed in 0..<3 { try guest.sendFrame([plainHeader, frame(seed: seed)]) }
+      #expect(network.receive(milliseconds: 30) == nil)
+      try guest.offer([2000])
+      #expect(network.send(plainHeader + frame(seed: 3)))
+      #expect(try guest.order([0, 0, 1]))
+      #expect(try guest.poll(Queue.receive) == nil)
+      try cable.setLink(isUp: true)
+      #expect(status == 1 && network.record.links == [false, true] && guest.interrupt.record.configurationChanges == 2)
+      #expect(try guest.receiveFrame().bytes == frame(seed: 3))
+      try guest.expectAlive(network)
+      // It is the user's, not the driver's: a reset leaves it.
+      try cable.setLink(isUp: false)
+      device.reset()
+      #expect(status == 0)
+      device.suspend()
+      try cable.setLink(isUp: true)
+      device.resume()
+      try guest.activate()
+      try guest.expectAlive(network)
+      for order in [[], [1, 1]] as [[UInt8]] { #expect(throws: MalformedBytes.self) { try device.perform(order) } }
     }
   }
 

@@ -149,6 +149,34 @@ import VirtioTesting
     }
   }
 
+  @Test("Frames that came before the driver said that it completes none are dropped, not passed on with work undone") func untaken() throws
+  {
+    let lines = LogLines()
+    // VIRTIO_NET_HDR_GSO_TCPV4, TCPV6, UDP, ECN, UDP_L4.
+    let segments: [(UInt8, UInt64)] = [
+      (1, NetFeatures.guestTSO4), (4, NetFeatures.guestTSO6), (3, NetFeatures.guestUFO), (0x81, NetFeatures.guestECN),
+      (5, NetFeatures.guestUSO4 | NetFeatures.guestUSO6),
+      (0, NetFeatures.guestChecksum), (0x7f, 0),
+    ]
+    for (kind, feature) in segments {
+      try withCard(deviceFeatures: ~feature, logger: lines.logger) { guest, network in
+        try guest.offer([2048, 2048])
+        #expect(network.send(header(flags: 1, way: kind, size: 1448, start: 34, offset: 16) + frame(seed: 1)))
+        #expect(network.send(plainHeader + frame(seed: 2)))
+        #expect(try guest.receiveFrame().bytes == frame(seed: 2), "kind \(kind)")
+      }
+    }
+    #expect(lines.all.count == segments.count && lines.all.allSatisfy { $0.contains("would have to complete") })
+    // The same when the driver changes its mind.
+    try withCard { guest, network in
+      #expect(try guest.order([5, 0] + littleEndian(NetFeatures.guestChecksum)))
+      try guest.offer([2048, 2048])
+      #expect(network.send(header(flags: 1, way: 1, size: 1448, start: 34, offset: 16) + frame(seed: 1)))
+      #expect(network.send(header(flags: 1, start: 34, offset: 16) + frame(seed: 2)))
+      #expect(try guest.receiveFrame().bytes == frame(seed: 2))
+    }
+  }
+
   @Test("A frame is written where the guest's memory says it was written") func dirtyPages() throws {
     let memory = try GuestMemory(regions: [(GuestAddress(0), 32 << 20)], tracksWrites: true)
     let network = try FakeNetwork()

@@ -71,6 +71,7 @@ struct ControlCommandTests {
       (["balloon", "4096", "vm.sock"], "no driver for its balloon"), (["balloon_stats", "vm.sock"], "no driver for its balloon"),
       (["usb", "list", "vm.sock"], "no USB controller"), (["usb", "detach", "1", "vm.sock"], "no USB controller"),
       (["usb", "attach", "1:2:18d1:4ee1", "-", "vm.sock"], "no USB controller"), (["disk", "resize", "0", "4096", "vm.sock"], "no disk 0"),
+      (["net", "link", "0", "down", "vm.sock"], "no network card 0; this machine has 0"),
       (["powerbtn", "vm.sock"], "does not listen to its power button"),
     ] {
       let ending = try Crosvm.run(words, in: workplace)

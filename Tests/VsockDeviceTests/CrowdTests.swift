@@ -58,6 +58,23 @@ struct CrowdTests {
     try withActivatedDevice(VsockDevice(context: VsockGuest.context, table: table)) { try body(try VsockGuest($0), path) }
   }
 
+  @Test("A client that never says where to gives its place to the next")
+  func silentClients() throws {
+    try withLimits({
+      $0.connections = 2
+      $0.greetingTime = 50_000_000
+    }) { guest, path in
+      let silent = try (0..<2).map { _ in try HostProgram(path: path) }
+      try silent[0].write("CONN")
+      let program = try HostProgram(path: path)
+      try program.write("CONNECT 52\n")
+      _ = try guest.receive(Operation.request)
+      // One of them has lost bytes that nobody read, which is a reset.
+      #expect(throws: SystemError.self) { try silent[0].readToEnd() }
+      #expect(try silent[1].readToEnd() == [])
+    }
+  }
+
   @Test("One more than there are places for waits outside, and one of the guest is refused")
   func full() throws {
     try withLimits({ $0.connections = 20 }) { guest, path in

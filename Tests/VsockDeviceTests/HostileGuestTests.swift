@@ -124,6 +124,72 @@ struct HostileGuestTests {
     }
   }
 
+  @Test("After a ring full of buffers that are too small, the next that fits is filled", arguments: [1, 43])
+  func ringOfTinyBuffers(_ size: Int) throws {
+    let bench = try VsockBench()
+    try bench.withGuest(bufferSize: size, buffers: 256) { guest in
+      guest.keepsBuffers = false
+      let program = try HostProgram(path: bench.path)
+      try program.write("CONNECT 52\n")
+      // All come back before another is posted.
+      let isEmpty = try guest.driver.within(.seconds(10), "empty buffers") {
+        _ = try guest.poll()
+        return guest.outstanding == 0 ? true : nil
+      }
+      #expect(isEmpty)
+      try guest.post(bufferSize: 44, buffers: 4)
+      _ = try guest.receive(Operation.request)
+    }
+  }
+
+  @Test("A burst as long as a turn is served, and so is what comes after it", arguments: [127, 128, 129, 256])
+  func burst(_ count: Int) throws {
+    let bench = try VsockBench()
+    try bench.withGuest { guest in
+      guest.driver.device.suspend()
+      let bytes = guest.packet(Operation.creditUpdate, from: 1, to: 77).bytes
+      for _ in 0..<count { _ = try guest.driver.submit(1, readable: [bytes]) }
+      guest.driver.device.resume()
+      for _ in 0..<count { _ = try guest.driver.wait(1) }
+      // Whoever was not told that the device sleeps does not ring.
+      for _ in 0..<3 { try guest.send(guest.packet(Operation.creditUpdate, from: 1, to: 78)) }
+    }
+  }
+
+  /// Answers every attempt alike.
+  private final class SameConnector: VsockConnector {
+    let answer: () -> VsockConnectorAnswer
+    init(_ answer: @escaping () -> VsockConnectorAnswer) { self.answer = answer }
+    var number: Int32? { nil }
+    func connect(port: UInt32, isSequenced: Bool) -> VsockConnectorAnswer { answer() }
+    func next() -> VsockConnectorAnswer? { nil }
+  }
+
+  @Test(
+    "Connections that the guest begins and gives up again and again leave nothing behind, wherever they stand",
+    arguments: ["connected", "busy", "later"])
+  func givenUp(_ kind: String) throws {
+    let (end, _) = try PacketSocket.pair()
+    let connector = SameConnector {
+      guard kind == "connected" else { return kind == "busy" ? .busy : .later }
+      guard let socket = try? OwnedDescriptor.duplicate(end.number) else { return .failed(1) }
+      return .connected(HostSocket(socket))
+    }
+    let table = VsockSwitch(
+      context: VsockGuest.context, listeners: [], connector: connector, logger: .init(label: "") { _ in SwiftLogNoOpLogHandler() })
+    try withActivatedDevice(VsockDevice(context: VsockGuest.context, table: table)) { driver in
+      let guest = try VsockGuest(driver, buffers: 0)
+      for port in 0..<3000 as Range<UInt32> {
+        try guest.send(guest.packet(Operation.request, from: port, to: 5))
+        try guest.send(guest.packet(Operation.reset, from: port, to: 5))
+      }
+      guest.driver.device.suspend()
+      #expect(table.count == 0)
+      #expect(max(table.ready.count, table.retries.count, table.waiting.count, table.deadlines.count) <= 128)
+      guest.driver.device.resume()
+    }
+  }
+
   @Test("Without receive buffers nothing is lost, and all goes on when they come")
   func emptyRing() throws {
     let bench = try VsockBench()

@@ -25,6 +25,21 @@ struct SequencedTests {
     }
   }
 
+  @Test("A guest that waits for room in the middle of a message is told of it", arguments: [(60, 68), (1, 127), (10, 118)])
+  func roomForTheRest(_ sizes: (before: Int, part: Int)) throws {
+    let bench = try VsockBench()
+    try bench.withGuest { guest in
+      let (program, connection) = try guest.acceptFromHost(bench, port: 52, sequenced: true)
+      // What was read is too little to be told of, and what the guest knows of is used up by the first part of the next message.
+      try guest.data(pattern(sizes.before << 10), on: connection, kind: kind, isEnd: true)
+      #expect(try program.readSome() == pattern(sizes.before << 10))
+      try guest.data(pattern(sizes.part << 10, seed: 1), on: connection, kind: kind)
+      #expect(try guest.receive(Operation.creditUpdate).packet.forwarded == UInt32(sizes.before << 10))
+      try guest.data(pattern(sizes.before << 10, seed: 2), on: connection, kind: kind, isEnd: true)
+      #expect(try program.readSome() == pattern(sizes.part << 10, seed: 1) + pattern(sizes.before << 10, seed: 2))
+    }
+  }
+
   @Test("Messages of the host are cut to the guest's buffers, and their ends are marked")
   func fromHost() throws {
     let bench = try VsockBench()

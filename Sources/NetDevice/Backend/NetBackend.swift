@@ -18,9 +18,15 @@ public protocol NetBackend: AnyObject, Sendable {
 
   /// Lets frames come by the first `count` channels only, from 1; at first by all. `receive` of the others answers `gone` meanwhile.
   func use(channels count: Int) throws(SystemError)
+
+  /// Tells the network whether the card's cable is plugged in; at first it is.
+  func setLink(isUp: Bool) throws(SystemError)
 }
 
 extension NetBackend {
+  /// Most networks have no notion of it.
+  public func setLink(isUp: Bool) {}
+
   /// As the device is called.
   public var threadName: String { "net" }
 }
@@ -29,6 +35,9 @@ extension NetBackend {
 public protocol FrameChannel: AnyObject, Sendable {
   /// Becomes readable when a frame has come, and writable when one can be sent after `wouldBlock`; lent.
   var descriptor: Int32 { get }
+
+  /// Whether the network has gone for good, as `gone` does not say: a channel that is not used may be used later.
+  var isLost: Bool { get }
 
   /// Sends a frame: the bytes of the buffers, of which the first `NetHeader.size` are the header. Never waits.
   func send(_ frame: FrameBuffers) -> FrameOutcome
@@ -43,6 +52,9 @@ public protocol FrameChannel: AnyObject, Sendable {
 }
 
 extension FrameChannel {
+  /// Most networks outlive the card.
+  public var isLost: Bool { false }
+
   /// Most channels take frames as a whole.
   public func sendRest() {}
 }

@@ -12,6 +12,8 @@ public final class TapBackend: NetBackend {
   private let queues: [DescriptorBox]
   /// Whether each queue gets frames.
   private let attached: Mutex<[Bool]>
+  /// What the kernel was told last.
+  private let accepted = Mutex<NetOffloads>([])
 
   /// Takes the queues of a tap, all attached, at least one.
   ///
@@ -26,9 +28,21 @@ public final class TapBackend: NetBackend {
   /// Tells the kernel what it may leave to the guest.
   public func accept(_ offloads: NetOffloads) throws(SystemError) {
     guard let queue = queues.first else { return }
-    try retrying("set the offloads of a tap") {
-      Int(clinux_ioctl_value(queue.number, clinux_TUNSETOFFLOAD, UInt(offloads.rawValue)))
+    try accepted.withLock { accepted throws(SystemError) in
+      guard accepted != offloads else { return }
+      try retrying("set the offloads of a tap") {
+        Int(clinux_ioctl_value(queue.number, clinux_TUNSETOFFLOAD, UInt(offloads.rawValue)))
+      }
+      accepted = offloads
     }
+  }
+
+  /// Sets the carrier of the tap, which loses what is sent to it without one.
+  public func setLink(isUp: Bool) throws(SystemError) {
+    guard let queue = queues.first else { return }
+    var value: Int32 = isUp ? 1 : 0
+    // The kernel reads one number.
+    try retrying("set the carrier of a tap") { unsafe Int(clinux_ioctl_pointer(queue.number, clinux_TUNSETCARRIER, &value)) }
   }
 
   /// Takes the other queues out of the tap, which gives them no frames then.

@@ -8,10 +8,10 @@ final class NetControl: Sendable {
   enum Effect: Equatable {
     /// Nothing.
     case none
-    /// The guest takes other frames now.
-    case offloads(NetOffloads)
+    /// The guest takes other frames now: those of these features.
+    case offloads(UInt64)
     /// So many pairs of queues are used.
-    case pairs(Int)
+    case pairs(UInt16)
   }
 
   private struct State {
@@ -27,6 +27,8 @@ final class NetControl: Sendable {
     var restored: SavedState?
   }
 
+  /// Whether the cable is plugged in.
+  let link = NetLink()
   private let ownMAC: MACAddress
   private let pairLimit: UInt16
   private let state: Mutex<State>
@@ -43,9 +45,15 @@ final class NetControl: Sendable {
   /// The status field of the configuration space.
   var status: UInt16 {
     state.withLock { state in
-      NetLayout.linkUp | (state.mustAnnounce && state.features & NetFeatures.guestAnnounce != 0 ? NetLayout.announce : 0)
+      (link.isUp ? NetLayout.linkUp : 0) | (state.mustAnnounce && state.features & NetFeatures.guestAnnounce != 0 ? NetLayout.announce : 0)
     }
   }
+
+  /// Whether the driver has to be asked to announce itself.
+  var mustAnnounce: Bool { status & NetLayout.announce != 0 }
+
+  /// The features of the driver's that say which frames it takes now.
+  var guestFeatures: UInt64 { state.withLock { $0.guestFeatures } }
 
   /// What the guest takes now.
   var offloads: NetOffloads { state.withLock { NetOffloads(guestFeatures: $0.guestFeatures) } }
@@ -61,7 +69,7 @@ final class NetControl: Sendable {
       let restored = state.restored.take()
       state.features = features
       state.guestFeatures = features & NetFeatures.guestOffloads & (restored?.guestFeatures ?? .max)
-      state.pairs = restored?.pairs ?? 1
+      state.pairs = features & NetFeatures.multipleQueues != 0 ? restored?.pairs ?? 1 : 1
       state.mac = restored?.filter.mac ?? state.mac
       state.mustAnnounce = restored != nil
       let filter = SharedFilter(
@@ -79,7 +87,7 @@ final class NetControl: Sendable {
     }
   }
 
-  /// Does what an order says; `nil` for one that is not understood.
+  /// Does what an order says; `nil` for one that is not understood. What it means for the host is for the caller to do, and to `note` then.
   func perform(_ chain: DescriptorChain) -> Effect? {
     state.withLock { state in
       let rules = NetControlRequest.Rules(features: state.features, pairLimit: pairLimit)
@@ -92,14 +100,21 @@ final class NetControl: Sendable {
         state.filter?.change { $0.mac = mac }
       case .vlan(let vlan, let isReceived): state.filter?.change { $0.set(vlan: vlan, isReceived: isReceived) }
       case .announced: state.mustAnnounce = false
-      case .pairs(let count):
-        state.pairs = count
-        return .pairs(Int(count))
-      case .offloads(let features):
-        state.guestFeatures = features
-        return .offloads(NetOffloads(guestFeatures: features))
+      case .pairs(let count): return count == state.pairs ? Effect.none : .pairs(count)
+      case .offloads(let features): return features == state.guestFeatures ? Effect.none : .offloads(features)
       }
       return Effect.none
+    }
+  }
+
+  /// The host has done what an order meant for it.
+  func note(_ effect: Effect) {
+    state.withLock { state in
+      switch effect {
+      case .none: break
+      case .pairs(let count): state.pairs = count
+      case .offloads(let features): state.guestFeatures = features
+      }
     }
   }
 }

@@ -4,7 +4,7 @@ internal import Vhost
 public import Virtio
 
 /// What a network card is made of whose queues the host's kernel serves: as `NetBlueprint`, and the kernel's device for each pair.
-public struct KernelNetBlueprint: DeviceBlueprint {
+public struct KernelNetBlueprint: NetworkCard {
   /// A network card of the kernel.
   public static var kind: String { "vhost_net" }
 

@@ -1,26 +1,20 @@
+internal import CLinux
+internal import Glibc
 internal import Platform
 internal import Synchronization
 internal import Vhost
 internal import Virtio
 
 /// One pair of queues that the host's kernel serves (vhost-net): frames go between the driver's buffers and a tap without us.
-///
-/// Interrupts go from the kernel to the guest without us, too, as long as the guest's vectors are open; else a thread passes them on.
 final class KernelPair: PairServer {
-  /// A queue in the kernel's hands.
-  private struct Lent: Sendable {
-    let queue: VirtQueue
-    /// Which ring of the kernel's it is: 0 to receive, 1 to transmit.
-    let ring: UInt32
-    /// What the kernel signals while it cannot interrupt the guest itself.
-    let call: EventFD
+  /// The rings of the kernel's device.
+  private enum Ring {
+    static let receive: UInt32 = 0
+    static let transmit: UInt32 = 1
   }
 
   private struct State {
-    var lent: [Lent] = []
-    var isServed = false
-    var loop: EventLoop?
-    var thread: PThread?
+    var queues: VhostQueues?
     var onFailure: FailureHandler?
   }
 
@@ -39,102 +33,56 @@ final class KernelPair: PairServer {
   func begin(_ pair: QueuePair, _ activation: VirtioActivation, _ shared: NetShared, isUsed: Bool, onFailure: @escaping FailureHandler)
     throws
   {
-    let queues = [(pair.receive, UInt32(0)), (pair.transmit, UInt32(1))]
-    let lent = try queues.compactMap { queue, ring in try queue.map { Lent(queue: $0, ring: ring, call: try EventFD()) } }
+    let queues = [(pair.receive, Ring.receive), (pair.transmit, Ring.transmit)].compactMap { queue, ring in
+      queue.map { (queue: $0, ring: ring) }
+    }
     try kernel.accept(activation.features & (try kernel.features()) & ~VhostFeatures.header)
     try kernel.share(activation.memory)
-    let (loop, thread) = try startRelay(lent, onFailure)
-    state.withLock { $0 = State(lent: lent, loop: loop, thread: thread, onFailure: onFailure) }
-    if isUsed {
-      do { try state.withLock { try serve(&$0) } } catch {
-        stop()
-        join()
-        throw error
-      }
+    forgetFrames()
+    let lent = try VhostQueues(queues, kernel: kernel, name: "vhost_net", onFailure: onFailure)
+    state.withLock { $0 = State(queues: lent, onFailure: onFailure) }
+    guard isUsed else { return }
+    do { try serve(lent) } catch {
+      stop()
+      join()
+      throw error
     }
   }
 
-  /// Starts the thread that passes interrupts on.
-  private func startRelay(_ lent: [Lent], _ onFailure: @escaping FailureHandler) throws(SystemError) -> (EventLoop, PThread) {
-    let loop = try EventLoop()
-    for lent in lent {
-      try loop.add(lent.call.number) { _ in
-        lent.call.drain()
-        lent.queue.interrupt.signalUsed(queue: lent.queue.index)
-      }
-    }
-    let thread = try PThread(name: "vhost_net") {
-      do { try loop.run() } catch { onFailure(error) }
-    }
-    return (loop, thread)
-  }
-
-  /// Has the kernel serve the rings from where they stand.
-  private func serve(_ state: inout State) throws(VhostError) {
-    guard !state.isServed else { return }
-    for lent in state.lent {
-      let areas = lent.queue.areas
-      try kernel.connect(
-        VhostRing(
-          size: lent.queue.size, nextAvailable: lent.queue.state.nextAvailable, descriptors: areas.descriptors, driver: areas.driver,
-          device: areas.device, kick: lent.queue.doorbell, call: lent.call.number),
-        index: lent.ring)
-    }
-    // Those that began are stopped where another does not.
-    state.isServed = true
-    for lent in state.lent { try kernel.setBackend(tap.number, index: lent.ring) }
-    for lent in state.lent {
-      lent.queue.interrupt.lend(queue: lent.queue.index) { [kernel] event in
-        // Fails only where the kernel has lost the ring, which then has nothing to say.
-        try? kernel.setCall(event?.number ?? lent.call.number, index: lent.ring)
-      }
-      // What rang or interrupted meanwhile was for nobody.
-      lent.queue.doorbell.signal()
-      lent.queue.interrupt.signalUsed(queue: lent.queue.index)
+  /// Drops what waits in the tap: it came for the former driver, which may have taken other frames than this one.
+  private func forgetFrames() {
+    var bytes = [UInt8](repeating: 0, count: NetHeader.size + NetRequest.frameLimit)
+    // As many as a tap keeps, at most, so that a flood does not hold this up.
+    for _ in 0..<1024 {
+      // The array has room for that many.
+      guard unsafe read(tap.number, &bytes, bytes.count) > 0 else { return }
     }
   }
 
-  /// Takes the rings from the kernel, which leaves nothing half done, and notes where they stand.
-  private func takeBack(_ state: inout State) {
-    guard state.isServed else { return }
-    state.isServed = false
-    for lent in state.lent { lent.queue.interrupt.lend(queue: lent.queue.index, to: nil) }
-    for lent in state.lent { try? kernel.setBackend(nil, index: lent.ring) }
-    for lent in state.lent {
-      guard let next = try? kernel.nextAvailable(index: lent.ring) else { continue }
-      // As many buffers were used as taken.
-      try? lent.queue.restore(QueueState(nextAvailable: next, nextUsed: next))
+  private func serve(_ queues: VhostQueues) throws(VhostError) {
+    try queues.lend { () throws(VhostError) in
+      for ring in queues.rings { try kernel.setBackend(tap.number, index: ring) }
     }
+  }
+
+  private func takeBack(_ queues: VhostQueues?) {
+    queues?.takeBack { for ring in queues?.rings ?? [] { try? kernel.setBackend(nil, index: ring) } }
   }
 
   func use(_ isUsed: Bool) {
-    let failure: (any Error, FailureHandler?)? = state.withLock { state in
-      guard isUsed else {
-        takeBack(&state)
-        return nil
-      }
-      do throws(VhostError) {
-        try serve(&state)
-        return nil
-      } catch { return (error, state.onFailure) }
-    }
-    if let (error, handler) = failure { handler?(error) }
+    let (queues, onFailure) = state.withLock { ($0.queues, $0.onFailure) }
+    guard isUsed, let queues else { return takeBack(queues) }
+    do throws(VhostError) { try serve(queues) } catch { onFailure?(error) }
   }
 
-  func stop() {
-    state.withLock { state in
-      takeBack(&state)
-      state.loop?.stop()
-    }
-  }
+  func stop() { takeBack(state.withLock { $0.queues }) }
 
   func join() {
-    let thread = state.withLock { state in
-      let thread = state.thread
-      state = State()
-      return thread
+    let queues = state.withLock { state in
+      defer { state = State() }
+      return state.queues
     }
-    thread?.join()
+    queues?.stop()
   }
 }
 

@@ -60,11 +60,12 @@ struct NetReceiver {
   /// Gives up what was taken from the queue: the thread ends.
   mutating func end() {
     if waiting.take() != nil { shared.losses.note(.cutShort) }
-    window.putBack()
+    if window.putBack() { queue.notify() }
   }
 
   private mutating func receive() throws(QueueError) -> Rest {
     if queue.isBroken { return .broken }
+    guard shared.link.isUp else { return .unused }
     queue.disableNotifications()
     filter.refresh()
     var (bytes, failures) = (0, 0)
@@ -145,6 +146,10 @@ struct NetReceiver {
   /// Completes the header of a frame that lies whole in the buffers, and gives it to the driver, if it wants it.
   private mutating func deliver(_ count: Int) {
     guard filter.accepts(window.buffers, count: count) else { return }
+    let flags = window.buffers.load16(at: 0)
+    guard shared.taken.contains(flags: UInt8(truncatingIfNeeded: flags), segmentation: UInt8(truncatingIfNeeded: flags >> 8)) else {
+      return shared.losses.note(.untaken)
+    }
     let chains = window.chainsNeeded(for: count)
     // Section 5.1.6.4.1: one where they are not merged, too.
     window.buffers.store16(UInt16(clamping: chains), at: NetHeader.bufferCountOffset)

@@ -16,6 +16,7 @@ final class NetService {
   private var receiver: NetReceiver?
   private let channel: any FrameChannel
   private let command: WorkerCommand
+  private let onLoss: @Sendable () -> Void
   private let ready: ReadySet
   /// Wakes the thread when the limits allow more; there where there are limits.
   private let timer: TimerFD?
@@ -31,6 +32,7 @@ final class NetService {
     let (receiveQueue, transmitQueue) = (pair.receive, pair.transmit)
     self.channel = channel
     self.command = command
+    onLoss = shared.onLoss
     ready = try ReadySet()
     timer = shared.transmitLimiter == nil && shared.receiveLimiter == nil ? nil : try TimerFD()
     transmitter = if let transmitQueue { try NetTransmitter(queue: transmitQueue, channel: channel, shared: shared) } else { nil }
@@ -79,6 +81,9 @@ final class NetService {
     switch receiver?.serve() {
     case .more: break
     case .limited(let delay): wait(delay, &mayReceive)
+    case .unused where channel.isLost:
+      onLoss()
+      mayReceive = false
     case .noFrame, .noBuffer, .unused, .broken, nil: mayReceive = false
     }
   }

@@ -84,6 +84,8 @@ struct NetTransmitter {
   ///
   /// - Returns: Whether that is done; otherwise there is no room.
   private func sendChain() -> Bool {
+    // The driver was told; what it sends nevertheless goes nowhere.
+    guard shared.link.isUp else { return true }
     switch NetRequest(chain, features: shared.features) {
     case .refused(let reason):
       shared.losses.note(.refused(reason))

@@ -21,7 +21,7 @@ protocol PairServer: Sendable {
   func begin(_ pair: QueuePair, _ activation: VirtioActivation, _ shared: NetShared, isUsed: Bool, onFailure: @escaping FailureHandler)
     throws
 
-  /// The driver begins or ceases to use the pair.
+  /// The driver begins or ceases to use the pair, or its cable is plugged in or pulled.
   func use(_ isUsed: Bool)
 
   /// Ends soon, and gives back what was taken from the queues; `join` waits for that.

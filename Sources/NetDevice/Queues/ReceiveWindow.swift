@@ -104,11 +104,19 @@ struct ReceiveWindow {
     }
   }
 
-  /// Gives all chains back to the queue, as if they had never been taken.
-  mutating func putBack() {
-    for index in (first..<chains.count).reversed() { queue.putBack(chains[index].id) }
+  /// Gives all chains back to the queue, as if they had never been taken. One behind which others were used already goes to the driver
+  /// instead, empty.
+  ///
+  /// - Returns: Whether there were such.
+  mutating func putBack() -> Bool {
+    var hasUsed = false
+    for index in (first..<chains.count).reversed() where !queue.putBack(chains[index].id) {
+      queue.complete(chains[index].id, written: 0)
+      hasUsed = true
+    }
     chains.removeAll(keepingCapacity: true)
     first = 0
     buffers.removeAll()
+    return hasUsed
   }
 }

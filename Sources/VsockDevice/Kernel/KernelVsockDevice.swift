@@ -44,12 +44,16 @@ public final class KernelVsockDevice: VirtioDevice {
     reset()
     try state.withLock { state in
       let service = try KernelVsockService(activation, kernel: kernel)
-      if !state.isSuspended { try service.start() }
+      do { if !state.isSuspended { try service.start() } } catch {
+        service.pause()
+        service.stop()
+        throw error
+      }
       state.service = service
     }
   }
 
-  /// Takes the queues from the kernel, which forgets all connections.
+  /// Takes the queues from the kernel, which keeps its connections until the next driver's packets do not fit them, or until the end.
   public func reset() {
     guard let service = state.withLock({ $0.service.take() }) else { return }
     service.pause()

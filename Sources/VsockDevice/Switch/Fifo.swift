@@ -2,12 +2,25 @@
 struct Fifo<Element> {
   private var storage: [Element?] = []
   private var head = 0
+  /// At which count `append(_:unless:)` looks for what has died.
+  private var sweepAt = 64
 
   var count: Int { storage.count - head }
   var isEmpty: Bool { count == 0 }
   var first: Element? { isEmpty ? nil : storage[head] }
 
   mutating func append(_ element: Element) { storage.append(element) }
+
+  /// Appends, and drops elements that have died since they were appended: at most as many of them are here as of the living, and a few.
+  mutating func append(_ element: Element, unless isDead: (Element) -> Bool) {
+    if count >= sweepAt {
+      storage = storage[head...].filter { $0.map { !isDead($0) } ?? false }
+      head = 0
+      // No overflow: elements take memory.
+      sweepAt = 2 * storage.count + 64
+    }
+    storage.append(element)
+  }
 
   /// Takes the first element; nil when there is none.
   mutating func popFirst() -> Element? {

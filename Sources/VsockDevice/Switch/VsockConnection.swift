@@ -52,6 +52,8 @@ final class VsockConnection {
   var forwarded: UInt32 = 0
   var toldForwarded: UInt32 = 0
   var isWritable = true
+  /// Whether the socket is watched for room to write.
+  var isRoomWatched = false
   /// What the guest said it will do no more: bits of `VsockPacket.Flag`.
   var guestShutdown: UInt32 = 0
   var isSendingShut = false
@@ -84,6 +86,9 @@ final class VsockConnection {
 
   var isSequenced: Bool { kind == VsockPacket.Kind.sequenced }
 
+  /// Whether the guest has to answer, or to say the last word.
+  var awaitsGuest: Bool { state == .requested || (state == .established && socket == nil) }
+
   /// Whether there is something that can go on to the host program: of a message only all.
   var hasWhole: Bool { isSequenced ? !messages.isEmpty : !incoming.isEmpty }
 
@@ -113,6 +118,12 @@ final class VsockConnection {
   /// Notes that bytes went on to the host program, or nowhere: the guest has that room again, and is told when it is worth it.
   func forward(_ count: Int) {
     forwarded &+= UInt32(truncatingIfNeeded: count)
-    if forwarded &- toldForwarded >= allowance / 2 { owed.insert(.creditUpdate) }
+    oweCredit()
+  }
+
+  /// Has the guest told of its room when that is worth it: when there is much, or when it waits in the middle of a message.
+  func oweCredit() {
+    let untold = forwarded &- toldForwarded
+    if untold >= allowance / 2 || (openMessage > 0 && untold > 0) { owed.insert(.creditUpdate) }
   }
 }

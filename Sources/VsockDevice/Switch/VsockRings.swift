@@ -13,6 +13,9 @@ struct VsockRings {
   /// Receive buffers that were taken and not given back, in order.
   var taken: [DescriptorChain] = (0..<batch).map { _ in DescriptorChain() }
   var takenCount = 0
+  /// Whether the driver was told not to ring when it makes buffers available, and not yet told otherwise.
+  private(set) var transmitIsSilent = false
+  private(set) var receiveIsSilent = false
 
   init() {}
 
@@ -37,13 +40,28 @@ struct VsockRings {
     }
   }
 
+  /// Whether there is a packet of the driver's, or may be one of which nobody hears.
+  var mayHavePacket: Bool { transmitIsSilent || transmit?.hasNext == true }
+
+  /// Whether there is a receive buffer, or may be one of which nobody hears.
+  var mayHaveReceiveBuffer: Bool { receiveIsSilent || receive?.hasNext == true }
+
+  /// Takes the driver's next packet into `transmitted`.
+  mutating func takeTransmitted() -> Bool {
+    guard let transmit else { return false }
+    if !transmitIsSilent { transmit.disableNotifications() }
+    transmitIsSilent = VsockRings.next(of: transmit, into: &transmitted)
+    return transmitIsSilent
+  }
+
   /// Takes one more receive buffer that has room for a header; smaller ones go back empty.
   mutating func takeReceiveBuffer() -> Bool {
     guard let receive, takenCount < VsockRings.batch else { return false }
-    receive.disableNotifications()
+    if !receiveIsSilent { receive.disableNotifications() }
     // Bounded, for a driver may make such buffers available as fast as they come back.
     for _ in 0..<Int(receive.size) {
-      guard VsockRings.next(of: receive, into: &taken[takenCount]) else { return false }
+      receiveIsSilent = VsockRings.next(of: receive, into: &taken[takenCount])
+      guard receiveIsSilent else { return false }
       if taken[takenCount].writableBytes >= UInt64(VsockPacket.size) {
         takenCount += 1
         return true

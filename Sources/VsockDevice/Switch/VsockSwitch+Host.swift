@@ -30,6 +30,7 @@ extension VsockSwitch {
     takeConnectorAnswers()
     retryConnections()
     endOverdueConnections()
+    dropSilentClients()
     acceptClients()
     while let client = readyClients.popFirst() { hear(client) }
   }
@@ -57,11 +58,12 @@ extension VsockSwitch {
         if connection.isSequenced { _ = connection.messages.popFirst() }
         connection.incoming.remove(count)
         connection.forward(count)
-      case .wouldBlock, .ended: connection.isWritable = false
+      case .wouldBlock, .ended: lacksRoom(connection)
       case .failed(let code) where connection.isSequenced: return failMessage(connection, code)
       case .failed: return hostIsGone(connection)
       }
     }
+    if !connection.hasWhole { needsNoRoom(connection) }
   }
 
   /// A message did not go over: because the program is gone, or because the host takes none that is so long.
@@ -96,14 +98,14 @@ extension VsockSwitch {
     guard connection.state == .connecting else { return }
     switch answer {
     case .pending: awaited.append(connection)
-    case .later: waiting.append(connection)
+    case .later: waiting.append(connection) { $0.state != .connecting }
     case .busy:
       let now = monotonicNanoseconds()
       let until = until ?? now &+ limits.retryTime
       guard now < until else { return end(connection, tellsGuest: true) }
       // The first decides when all are tried; those that come later do not put it off.
       if retries.isEmpty { nextRetry = now &+ limits.retryInterval }
-      retries.append((connection, until))
+      retries.append((connection, until)) { $0.connection.state != .connecting }
       watcher?.wake(at: nextRetry)
     case .failed: end(connection, tellsGuest: true)
     case .connected(let socket):
@@ -138,10 +140,14 @@ extension VsockSwitch {
       watcher?.wake(at: nextRetry)
       return
     }
-    for _ in 0..<min(retries.count, limits.retriesAtOnce) {
+    var tries = 0
+    // Those that are busy again come last.
+    for _ in 0..<retries.count where tries < limits.retriesAtOnce {
       guard let (connection, until) = retries.popFirst() else { return }
+      guard connection.state == .connecting else { continue }
       connection.retriesUntil = until
       begin(connection)
+      tries += 1
     }
     guard !retries.isEmpty else { return }
     nextRetry = monotonicNanoseconds() &+ limits.retryInterval
@@ -173,7 +179,12 @@ extension VsockSwitch {
         let client = Client(socket: socket, isSequenced: listeners[index].isSequenced)
         endpoints[socket.number] = .client(client)
         clientCount += 1
-        if watch(socket.number) { readyClients.append(client) } else { drop(client) }
+        if watch(socket.number) {
+          readyClients.append(client)
+          expectGreeting(of: client)
+        } else {
+          drop(client)
+        }
       } catch {
         // Whoever has given up already is no reason to stop.
         if error.code == ECONNABORTED { continue }
@@ -195,6 +206,7 @@ extension VsockSwitch {
   private func forget(_ client: Client) -> Bool {
     guard case .client(let known)? = endpoints[client.socket.number], known === client else { return false }
     endpoints[client.socket.number] = nil
+    client.isSilent = false
     clientCount -= 1
     return true
   }
@@ -256,15 +268,38 @@ extension VsockSwitch {
   /// Ends a connection unless the guest answers in time.
   func keepUntilAnswered(_ connection: VsockConnection) {
     let time = monotonicNanoseconds() &+ limits.patience
-    deadlines.append((connection, time))
-    if deadlines.count == 1 { watcher?.wake(at: time) }
+    deadlines.append((connection, time)) { !$0.connection.awaitsGuest }
+    watcher?.wake(at: time)
+  }
+
+  /// Drops a client that does not say where to in time: it has a place that others wait for.
+  func expectGreeting(of client: Client) {
+    let time = monotonicNanoseconds() &+ limits.greetingTime
+    silent.append(SilentClient(client: client, time: time)) { !$0.isWaiting }
+    watcher?.wake(at: time)
+  }
+
+  private func dropSilentClients() {
+    guard !silent.isEmpty else { return }
+    let now = monotonicNanoseconds()
+    while let next = silent.first {
+      guard !next.isWaiting || next.time <= now else {
+        watcher?.wake(at: next.time)
+        return
+      }
+      _ = silent.popFirst()
+      if next.isWaiting, let client = next.client {
+        note("a host program did not say CONNECT and a port")
+        drop(client)
+      }
+    }
   }
 
   private func endOverdueConnections() {
     guard !deadlines.isEmpty else { return }
     let now = monotonicNanoseconds()
     while let (connection, time) = deadlines.first {
-      let isWaiting = connection.state == .requested || (connection.state == .established && connection.socket == nil)
+      let isWaiting = connection.awaitsGuest
       guard !isWaiting || time <= now else {
         watcher?.wake(at: time)
         return

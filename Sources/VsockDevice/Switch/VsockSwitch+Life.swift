@@ -10,7 +10,15 @@ extension VsockSwitch {
     self.watcher = watcher
     if let number = connector.number { try watcher.watch(number) }
     for listener in listeners { try watcher.watch(listener.box.number) }
-    for descriptor in endpoints.keys { try watcher.watch(descriptor) }
+    for (descriptor, endpoint) in endpoints {
+      try watcher.watch(descriptor)
+      switch endpoint {
+      case .connection(let connection):
+        connection.isRoomWatched = false
+        if !connection.isWritable { lacksRoom(connection) }
+      case .client(let client): expectGreeting(of: client)
+      }
+    }
     connectorIsReady = true
     for index in listeners.indices { listeners[index].isReady = true }
   }
@@ -39,20 +47,22 @@ extension VsockSwitch {
     retries.removeAll()
     waiting.removeAll()
     deadlines.removeAll()
+    silent.removeAll()
   }
 
   /// Gives the bytes on their way to host programs some time to arrive.
   func drain(milliseconds: UInt64) {
     let deadline = monotonicNanoseconds() &+ milliseconds * 1_000_000
-    for case .connection(let connection) in Array(endpoints.values) {
-      while connection.state == .draining {
+    while true {
+      var waiting: VsockConnection?
+      for case .connection(let connection) in Array(endpoints.values) where connection.state == .draining {
         connection.isWritable = true
         settle(connection)
-        let now = monotonicNanoseconds()
-        guard connection.state == .draining else { break }
-        guard now < deadline else { return }
-        connection.socket?.waitForRoom(milliseconds: Int32(clamping: (deadline - now) / 1_000_000 + 1))
+        if connection.state == .draining { waiting = connection }
       }
+      guard let waiting, monotonicNanoseconds() < deadline else { return }
+      // Not for one alone, whose program may never read.
+      waiting.socket?.waitForRoom(milliseconds: 5)
     }
   }
 

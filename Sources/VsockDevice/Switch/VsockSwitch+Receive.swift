@@ -8,7 +8,7 @@ extension VsockSwitch {
   private static let largestPayload: UInt32 = 64 << 10
 
   /// Whether there is something for the guest.
-  private var hasPacket: Bool { !resets.isEmpty || message != nil || !ready.isEmpty }
+  var hasPacket: Bool { !resets.isEmpty || message != nil || !ready.isEmpty }
 
   /// Fills receive buffers while there are such, and something to put in.
   ///
@@ -19,7 +19,7 @@ extension VsockSwitch {
     var filled = 0
     while hasPacket {
       guard filled < budget else { return true }
-      guard rings.takeReceiveBuffer() else { return queue.hasNext }
+      guard rings.takeReceiveBuffer() else { return rings.mayHaveReceiveBuffer }
       fillNext()
       // Nothing was to be sent after all: the buffer waits for what is.
       if rings.takenCount > 0 { rings.putBack() }

@@ -8,12 +8,11 @@ extension VsockSwitch {
   ///
   /// - Returns: Whether there may be more: others have their turn first.
   func serveTransmit(budget: Int = 128) -> Bool {
-    guard let queue = rings.transmit, queue.hasNext else { return false }
-    queue.disableNotifications()
+    guard let queue = rings.transmit, rings.mayHavePacket else { return false }
     var served = 0
     defer { queue.notify() }
     while served < budget {
-      guard VsockRings.next(of: queue, into: &rings.transmitted) else { return false }
+      guard rings.takeTransmitted() else { return false }
       take(rings.transmitted)
       queue.complete(rings.transmitted.id, written: 0)
       rings.transmitted.trim()
@@ -126,8 +125,8 @@ extension VsockSwitch {
         connection.forward(count)
         try reader.skip(UInt64(count))
         rest -= count
-        if rest > 0 { connection.isWritable = false }
-      case .wouldBlock, .ended: connection.isWritable = false
+        if rest > 0 { lacksRoom(connection) }
+      case .wouldBlock, .ended: lacksRoom(connection)
       case .failed:
         connection.forward(length)
         return hostIsGone(connection)
@@ -154,7 +153,7 @@ extension VsockSwitch {
     if isEnd, length > 0, connection.incoming.isEmpty, connection.isWritable {
       switch try sendDirectly(length, chain, for: connection) {
       case .bytes: return connection.forward(length)
-      case .wouldBlock, .ended: connection.isWritable = false
+      case .wouldBlock, .ended: lacksRoom(connection)
       case .failed(let code):
         connection.forward(length)
         return failMessage(connection, code)
@@ -164,6 +163,8 @@ extension VsockSwitch {
     try reader.skip(UInt64(VsockPacket.size))
     if length > 0 { try connection.incoming.append(length, from: &reader) }
     connection.openMessage += packet.length
+    // The rest may be longer than what the guest knows of, and it waits for more only.
+    connection.oweCredit()
     guard isEnd, connection.openMessage > 0 else { return }
     connection.messages.append(connection.openMessage)
     connection.openMessage = 0

@@ -27,6 +27,8 @@ final class VsockSwitch: @unchecked Sendable {
     var hostMessage = 1 << 20
     /// How long a connection that waits for the guest's last word, or first, is kept: nanoseconds.
     var patience: UInt64 = 8_000_000_000
+    /// How long a client has to say where to; some type it.
+    var greetingTime: UInt64 = 60_000_000_000
     /// How soon a host program that had no room for another connection is tried again, and for how long.
     var retryInterval: UInt64 = 5_000_000
     var retryTime: UInt64 = 2_000_000_000
@@ -44,10 +46,19 @@ final class VsockSwitch: @unchecked Sendable {
   final class Client {
     let socket: HostSocket
     let isSequenced: Bool
+    /// Whether it still has to say so; not when it has gone.
+    var isSilent = true
     init(socket: HostSocket, isSequenced: Bool) {
       self.socket = socket
       self.isSequenced = isSequenced
     }
+  }
+
+  /// Until when a client may be silent. Its socket closes with it, so nothing is kept of one that has gone.
+  struct SilentClient {
+    weak var client: Client?
+    let time: UInt64
+    var isWaiting: Bool { client?.isSilent == true }
   }
 
   /// Whom a descriptor belongs to.
@@ -97,6 +108,8 @@ final class VsockSwitch: @unchecked Sendable {
   var nextRetry: UInt64 = 0
   /// Connections that wait for the guest's word, in the order of the time at which that ends.
   var deadlines = Fifo<(connection: VsockConnection, time: UInt64)>()
+  /// Clients that have not said where to, in the order of the time at which they have had enough.
+  var silent = Fifo<SilentClient>()
   /// Room for the pieces of one packet, kept from one to the next.
   var pieces: [GuestSlice] = []
   /// How much room for payload each of the receive buffers has that were taken, and how many bytes were written to each.
@@ -165,6 +178,21 @@ final class VsockSwitch: @unchecked Sendable {
     }
   }
 
+  /// The host's socket has no room: it is watched until it has.
+  func lacksRoom(_ connection: VsockConnection) {
+    connection.isWritable = false
+    guard !connection.isRoomWatched, let socket = connection.socket else { return }
+    connection.isRoomWatched = true
+    watcher?.watchRoom(of: socket.number, true)
+  }
+
+  /// Nothing waits for room.
+  func needsNoRoom(_ connection: VsockConnection) {
+    guard connection.isRoomWatched, let socket = connection.socket else { return }
+    connection.isRoomWatched = false
+    watcher?.watchRoom(of: socket.number, false)
+  }
+
   /// Closes the host's socket.
   func closeSocket(of connection: VsockConnection) {
     guard let socket = connection.socket.take() else { return }
@@ -217,7 +245,7 @@ final class VsockSwitch: @unchecked Sendable {
     }
     guard !connection.isReady, connection.hasPacket else { return }
     connection.isReady = true
-    ready.append(connection)
+    ready.append(connection) { $0.state == .closed || $0.state == .draining }
   }
 }
 
@@ -225,6 +253,8 @@ final class VsockSwitch: @unchecked Sendable {
 protocol VsockWatcher: AnyObject, Sendable {
   func watch(_ descriptor: Int32) throws(SystemError)
   func unwatch(_ descriptor: Int32)
+  /// Begins, or ceases, to watch a watched descriptor for room to write, too. One that has room is noted at once.
+  func watchRoom(of descriptor: Int32, _ isWanted: Bool)
   /// Has the switch's turn come at a time, in monotonic nanoseconds.
   func wake(at time: UInt64)
 }

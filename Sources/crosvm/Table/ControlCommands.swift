@@ -4,7 +4,7 @@ import Control
 /// The commands that ask running machines for something.
 enum ControlCommands {
   /// All of them, in the order of the help.
-  static let all = [stop, suspend, resume, powerButton, balloon, balloonStatistics, disk, usb, list]
+  static let all = [stop, suspend, resume, powerButton, balloon, balloonStatistics, disk, net, usb, list]
 
   static let sockets = Positional(
     "SOCKET", .path(), isRepeatable: true, "The control socket of a machine, as given to crosvm run --socket; several ask each.")
@@ -72,6 +72,27 @@ enum ControlCommands {
         ]
       },
       ImageCommands.information, ImageCommands.check, ImageCommands.repair, ConvertCommand.command, ImageCommands.map,
+    ]
+  }
+
+  static let cardIndex = Positional(
+    "CARD", .integer(0...31, "CARD"), "The number of the network card in the order of the command line of crosvm run, from 0.")
+
+  /// Whether a cable is plugged in.
+  enum LinkState: String, CaseIterable {
+    case up
+    case down
+  }
+
+  static let linkState = Positional<LinkState>("STATE", .choice("STATE"), "Whether the card has a link: up or down.")
+
+  static let net = Command("net", "change the network cards of running machines") {
+    $0.subcommands = [
+      Command("link", "plug in or pull the cable of a network card") {
+        $0.positionals = [cardIndex.description, linkState.description, sockets.description]
+        $0.details = ["The guest sees its link come or go, and so does the host at a tap; without a link no frame passes."]
+        $0.examples = [Command.Example("crosvm net link 0 down vm.sock", "Pull the cable of the first network card.")]
+      }
     ]
   }
 

@@ -110,6 +110,8 @@ enum Passt {
     defer { unsafe words.forEach { unsafe free($0) } }
     var environment: [UnsafeMutablePointer<CChar>?] = unsafe [nil]
     var process = pid_t()
+    // Whoever started us may ignore it; then nobody could tell how passt ended.
+    _ = signal(SIGCHLD, SIG_DFL)
     let code = unsafe posix_spawnp(&process, arguments[0], &actions, &attributes, &words, &environment)
     guard code == 0 else { throw SystemError("start passt", code: code) }
     return process
@@ -123,8 +125,6 @@ enum Passt {
       var status: Int32 = 0
       switch unsafe waitpid(process, &status, WNOHANG) {
       case process: return status == 0
-      // Somebody has said that children need not be waited for; whether it runs shows in the socket.
-      case -1 where errno == ECHILD: return true
       default: usleep(1000)
       }
     }

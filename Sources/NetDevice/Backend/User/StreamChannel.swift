@@ -26,6 +26,8 @@ public import Platform
   private var output = 0..<0
   /// Whether the other end broke the rules: nothing can be understood any more.
   private var isBroken = false
+  /// Whether the other end has gone, or cannot be understood any more.
+  public private(set) var isLost = false
 
   /// Takes a connected socket that does not block.
   public init(_ box: DescriptorBox) throws(SystemError) {
@@ -103,8 +105,10 @@ public import Platform
       if let frame = nextFrame() { return deliver(frame, to: buffers) }
       if isBroken { break }
       let outcome = readMore()
+      if outcome == .gone { break }
       guard case .done = outcome else { return outcome }
     }
+    isLost = true
     return .gone
   }
 

@@ -3,7 +3,7 @@ public import Platform
 public import Virtio
 
 /// What a network card in the user's own network is made of: its configuration, and a socket to passt.
-public struct UserNetBlueprint: DeviceBlueprint {
+public struct UserNetBlueprint: NetworkCard {
   /// A network card of the user's own network.
   public static var kind: String { "user_net" }
 
