@@ -1,6 +1,6 @@
 /// The other devices, and the bus they are on.
 let deviceTests: [GuestTest] = [
-  GuestTest("the entropy device feeds the guest's hwrng") { environment in
+  GuestTest("the virtio entropy device feeds the guest's hwrng") { environment in
     let script = """
       echo rng=$(cat /sys/class/misc/hw_random/rng_current)
       dd if=/dev/hwrng of=/tmp/a bs=4096 count=4 iflag=fullblock 2>/dev/null

@@ -59,7 +59,7 @@ let diskTests: [GuestTest] = [
     let run = try Guest(options: ["-d", disk], script: script).run(environment)
     try expect(run.value("ro") == "1" && run.value("refused") == "yes", "a read-only disk", in: run)
   },
-  GuestTest("several queues, a packed ring, an identity and 4096-byte blocks are seen by the driver") { environment in
+  GuestTest("a disk with several queues, a packed ring, an identity and 4096-byte blocks shows them to the driver") { environment in
     let disk = environment.scratchFile("queues")
     try Child.makeDisk(disk, bytes: 16 << 20)
     let script = """
@@ -81,7 +81,7 @@ let diskTests: [GuestTest] = [
     try expect(run.value("packed") == "1", "a packed ring", in: run)
     try expect(run.value("same") == "yes", "the contents back", in: run)
   },
-  GuestTest("discarded blocks become free on the host, and zeroed ones read as zeros") { environment in
+  GuestTest("blocks of a disk that are discarded become free on the host, and zeroed ones read as zeros") { environment in
     let disk = environment.scratchFile("discard")
     try Child.makeDisk(disk, bytes: 16 << 20)
     let script = """

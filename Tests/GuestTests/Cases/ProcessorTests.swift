@@ -11,7 +11,7 @@ let processorTests: [GuestTest] =
       try expect(run.value("packages") == "1", "one package", in: run)
     }
   } + [
-    GuestTest("an ELF kernel brings 2 processors online") { environment in
+    GuestTest("an ELF kernel: 2 of 2 processors come online") { environment in
       let run = try Guest(kernel: .elf, options: ["--cpus", "num-cores=2"], script: "echo online=$(nproc)").run(environment)
       try expect(run.value("online") == "2", "2 processors online", in: run)
     },
