@@ -76,15 +76,26 @@ let deviceTests: [GuestTest] = [
     try expect(seen == Child.read("\(environment.golden)/lspci.txt"), "what Tests/GuestTests/Golden/lspci.txt says, not:\n\(seen)", in: run)
   },
   GuestTest("a BAR that the guest moves goes on working") { environment in
-    // Removing and rescanning makes the kernel assign the device's memory anew.
-    let disk = environment.scratchFile("move")
-    try Child.makeDisk(disk, bytes: 1 << 20)
+    let disks = try ["first", "second"].map { name in
+      let path = environment.scratchFile(name)
+      try Child.makeDisk(path, bytes: 1 << 20)
+      return path
+    }
+    // The kernel places a device that it finds anew, and this one now where a whole MiB begins. The first disk's registers lie before it.
     let script = """
-      echo 1 >/sys/bus/pci/devices/0000:00:01.0/remove; echo gone=$(ls -d /sys/block/vda 2>/dev/null | wc -l)
-      echo 1 >/sys/bus/pci/rescan; sleep 1
-      echo moved >/dev/vda; sync; echo 3 >/proc/sys/vm/drop_caches; echo disk=$(head -c 5 /dev/vda)
+      device=/sys/bus/pci/devices/0000:00:02.0
+      look() { read -r start rest <$device/resource; echo $1=$start; echo $1-bar=$(od -An -tx4 -j16 -N4 $device/config | tr -d ' '); }
+      look before; echo 20@0000:00:02.0 >/sys/bus/pci/resource_alignment
+      echo 1 >$device/remove; echo gone=$(ls -d /sys/block/vdb 2>/dev/null | wc -l)
+      echo 1 >/sys/bus/pci/rescan; sleep 1; look after
+      echo moved >/dev/vdb; sync; echo 3 >/proc/sys/vm/drop_caches; echo disk=$(head -c 5 /dev/vdb)
       """
-    let run = try Guest(options: ["--rwdisk", disk], script: script).run(environment)
+    let run = try Guest(options: disks.flatMap { ["--rwdisk", $0] }, script: script).run(environment)
+    func address(_ name: String, digits: Int) -> UInt64? { run.value(name).flatMap { UInt64($0.suffix(digits), radix: 16) } }
+    let (before, after) = (address("before", digits: 16), address("after", digits: 16))
+    try expect(before != nil && after != nil && before != after, "another address", in: run)
+    try expect(address("before-bar", digits: 8) == before && address("after-bar", digits: 8) == after, "it in the register, too", in: run)
     try expect(run.value("gone") == "0" && run.value("disk") == "moved", "the disk to come back and work", in: run)
+    try expect(Child.read(disks[1]).hasPrefix("moved"), "what was written in the disk's file", in: run)
   },
 ]
