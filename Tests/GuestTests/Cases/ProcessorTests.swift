@@ -37,6 +37,28 @@ let processorTests: [GuestTest] =
         try expect(run.value(words) == "1", "\(words)", in: run)
       }
     },
+    GuestTest("without ACPI 2 processors and a disk's interrupt line are found in the MP table") { environment in
+      let disk = environment.scratchFile("mptable")
+      try Child.makeDisk(disk, bytes: 1 << 20)
+      // The guests' own kernel reads no MP tables (CONFIG_X86_MPPARSE), but that of the lab's host does, and has its modules in its initramfs.
+      let initramfs = environment.scratchFile("initramfs")
+      let parts = try ["host/initramfs.img", "initramfs.img"].map { try Child.readBytes(environment.file($0)) }
+      try Child.write(parts[0] + parts[1], to: initramfs)
+      defer { unsafe _ = unlink(initramfs) }
+      let script = """
+        echo online=$(nproc); echo lines=$(grep -c 'IO-APIC.*virtio' /proc/interrupts); echo tables=$(ls /sys/firmware/acpi 2>/dev/null | wc -l)
+        echo written >/dev/vda; sync; echo 3 >/proc/sys/vm/drop_caches; echo disk=$(head -c 7 /dev/vda)
+        """
+      // Power is switched off by ACPI only.
+      let run = try Guest(
+        kernel: .other(environment.file("host/vmlinux")), initramfs: false,
+        options: ["-c", "2", "-m", "512", "-i", initramfs, "--rwdisk", disk], globalOptions: ["--extended-status"],
+        parameters: ["acpi=off", "pci=nomsi", "guest.end=reboot"], script: script
+      ).run(environment)
+      try expect(run.status == 32 && run.value("tables") == "0", "a reboot of a guest without ACPI", in: run)
+      try expect(run.value("online") == "2", "2 processors online", in: run)
+      try expect(run.value("lines") == "1" && run.value("disk") == "written", "a disk by its interrupt line", in: run)
+    },
     GuestTest("an ELF kernel: 2 of 2 processors come online") { environment in
       let run = try Guest(kernel: .elf, options: ["--cpus", "num-cores=2"], script: "echo online=$(nproc)").run(environment)
       try expect(run.value("online") == "2", "2 processors online", in: run)
