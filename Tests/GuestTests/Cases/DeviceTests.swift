@@ -1,3 +1,5 @@
+import Glibc
+
 /// The other devices, and the bus they are on.
 let deviceTests: [GuestTest] = [
   GuestTest("the virtio entropy device feeds the guest's hwrng") { environment in
@@ -66,6 +68,36 @@ let deviceTests: [GuestTest] = [
       try expect(run.value("lines")?.hasSuffix(" messages=0") == true, "no message interrupts", in: run)
       try expect(run.value("same") == "yes" && run.value("random") == "64", "a working disk and entropy device", in: run)
     }
+  },
+  GuestTest("a kernel that the guest starts itself, with kexec, finds processors and devices as they were at first") { environment in
+    let disk = environment.scratchFile("kexec")
+    try Child.makeDisk(disk, bytes: 1 << 20)
+    let kernel = environment.scratchFile("kernel")
+    let bytes = try Child.readBytes(environment.file("vmlinuz"))
+    try Child.write(bytes + [UInt8](repeating: 0, count: (512 - bytes.count % 512) % 512), to: kernel)
+    defer { unsafe _ = unlink(kernel) }
+    let second = """
+      echo kept=$(head -c 5 /dev/vdb); echo second >/dev/vdb; sync; echo 3 >/proc/sys/vm/drop_caches; echo disk=$(head -c 6 /dev/vdb)
+      echo online=$(nproc); echo random=$(head -c 64 /dev/hwrng | wc -c)
+      """
+    // As kexec-tools do it: kexec_file_load(2) has number 320, and reboot(2) 169, here with LINUX_REBOOT_CMD_KEXEC. The first kernel leaves the
+    // devices as they are.
+    let first = """
+      echo first >/dev/vdb; sync
+      head -c \(bytes.count) /dev/vdc >/run/kernel; cat /dev/vdd >/run/initramfs
+      perl -e 'open K, "/run/kernel"; open I, "/run/initramfs"; my $line = "$ARGV[0]\\0";
+        syscall(320, fileno K, fileno I, length $line, $line, 0) == 0 or die "kexec_file_load: $!";
+        syscall(169, 0xfee1dead, 0x28121969, 0x45584543, 0); die "reboot: $!"' 'console=ttyS0 quiet guest.exec=\(base64(Array(second.utf8)))'
+      """
+    let run = try Guest(
+      options: [
+        "-c", "2", "-m", "512", "-r", environment.file("root.squashfs"), "--rwdisk", disk, "-d", kernel, "-d",
+        environment.file("initramfs.img"),
+      ], script: first
+    ).run(environment)
+    try expect(run.lines.count { $0.hasPrefix("GUEST-INIT ") } == 2 && run.status == 0, "two kernels, one after the other", in: run)
+    try expect(run.value("kept") == "first" && run.value("disk") == "second", "a disk that goes on working", in: run)
+    try expect(run.value("online") == "2" && run.value("random") == "64", "both processors, and random bytes", in: run)
   },
   GuestTest("devices stay in the slots that users know") { environment in
     let disk = environment.scratchFile("slots")
