@@ -5,11 +5,10 @@ let diskTests: [GuestTest] = [
     let copied = try Child.run(
       ["cp", "--sparse=always", environment.file("root.ext4"), disk], input: "", seconds: 400, directory: environment.scratch)
     try expect(copied.status == 0, "a copy of the root image", in: copied)
-    let options = ["--block", "\(disk),root"]
     let write = "dd if=/dev/urandom of=/root/data bs=1M count=8 2>/dev/null; sync; echo sum=$(sha256sum /root/data | cut -c1-64)"
-    let first = try Guest(options: options, script: write).run(environment)
+    let first = try Guest(options: ["--rwdisk", disk], parameters: ["root=/dev/vda", "rw"], script: write).run(environment)
     try expect(first.status == 0 && first.value("sum")?.count == 64, "a checksum of what was written", in: first)
-    let second = try Guest(options: options, script: "echo sum=$(sha256sum /root/data | cut -c1-64)").run(environment)
+    let second = try Guest(options: ["--block", "\(disk),root"], script: "echo sum=$(sha256sum /root/data | cut -c1-64)").run(environment)
     try expect(second.value("sum") == first.value("sum"), "the same checksum after the second boot", in: second)
   },
   GuestTest("26 disks are found, the last one can be written") { environment in
@@ -59,7 +58,7 @@ let diskTests: [GuestTest] = [
     let run = try Guest(options: ["-d", disk], script: script).run(environment)
     try expect(run.value("ro") == "1" && run.value("refused") == "yes", "a read-only disk", in: run)
   },
-  GuestTest("several queues, a packed ring, an identity and 4096-byte blocks are seen by the driver") { environment in
+  GuestTest("a disk with several queues, a packed ring, an identity and 4096-byte blocks shows them to the driver") { environment in
     let disk = environment.scratchFile("queues")
     try Child.makeDisk(disk, bytes: 16 << 20)
     let script = """
@@ -81,7 +80,7 @@ let diskTests: [GuestTest] = [
     try expect(run.value("packed") == "1", "a packed ring", in: run)
     try expect(run.value("same") == "yes", "the contents back", in: run)
   },
-  GuestTest("discarded blocks become free on the host, and zeroed ones read as zeros") { environment in
+  GuestTest("blocks of a disk that are discarded become free on the host, and zeroed ones read as zeros") { environment in
     let disk = environment.scratchFile("discard")
     try Child.makeDisk(disk, bytes: 16 << 20)
     let script = """

@@ -64,20 +64,31 @@ let sandboxTests = [
     try expect(heardAgain, "more of it by the new receiver", in: run)
     try expect(run.status == 0, "a good end", in: run)
   },
-  GuestTest("what a processor's thread has to say goes to the system log, and the guest runs on") { environment in
+  GuestTest("what a processor's thread has to say and what a serial port prints goes to the system log, and the guest runs on") {
+    environment in
     // The lab has no log daemon.
     let daemon = try DatagramReceiver("/dev/log")
     let script = """
       setpci -s 00:02.0 COMMAND=0; for i in 0 1 2 3 4 5; do setpci -s 00:02.0 BASE_ADDRESS_$i=fee00000; done; setpci -s 00:02.0 COMMAND=2
-      echo up; sleep 1; echo still=up
+      echo up; echo said by the guest >/dev/ttyS1; sleep 1; echo still=up
       """
-    let running = try Guest(options: ["-r", environment.file("root.squashfs")], script: script).start(environment)
+    let guest = Guest(
+      options: ["-r", environment.file("root.squashfs"), "--serial", "type=stdout,console", "--serial", "type=syslog,num=2"],
+      globalOptions: ["--syslog-tag", "web1"], script: script)
+    let running = try guest.start(environment)
     let isUp = running.waitForOutput("still=up", seconds: 150)
     let isLogged = daemon.waits(for: "rng: the guest cannot move register", seconds: 5)
+    let isPrinted = daemon.waits(for: "said by the guest", seconds: 5)
     // Without its registers the driver would wait for its device for ever.
     let run = running.end(SIGTERM)
     try expect(isUp && run.status == 0, "a guest that runs on", in: run)
-    try expect(isLogged, "a line in the system log", in: run)
+    try expect(isLogged && isPrinted, "a line of each in the system log", in: run)
+    // Severity 6, informational, of facility 1, programs of users: 14. 12 is a warning.
+    let printed = daemon.datagram(with: "said by the guest") ?? ""
+    try expect(
+      printed.hasPrefix("<14>web1[") && printed.hasSuffix("]: said by the guest"), "its tag before the line, not \(printed)", in: run)
+    let logged = daemon.datagram(with: "rng: the guest cannot move register") ?? ""
+    try expect(logged.hasPrefix("<12>web1["), "its tag before the line, not \(logged)", in: run)
   },
   GuestTest("a disk works where the kernel has no io_uring, and where the file system makes no holes") { environment in
     let folder = environment.scratchFile("ramfs")
@@ -109,7 +120,7 @@ let sandboxTests = [
 private final class DatagramReceiver {
   private let path: String
   private let socket: Int32
-  private var text = ""
+  private var datagrams: [String] = []
 
   init(_ path: String) throws {
     self.path = path
@@ -134,12 +145,15 @@ private final class DatagramReceiver {
   func waits(for wanted: String, seconds: Int) -> Bool {
     let deadline = Child.now() + Double(seconds)
     var bytes = [UInt8](repeating: 0, count: 8192)
-    while !text.contains(wanted), Child.now() < deadline {
+    while !datagrams.joined().contains(wanted), Child.now() < deadline {
       let count = unsafe recv(socket, &bytes, bytes.count, Int32(MSG_DONTWAIT))
-      if count > 0 { text += String(decoding: bytes.prefix(count), as: UTF8.self) } else { usleep(50_000) }
+      if count > 0 { datagrams.append(String(decoding: bytes.prefix(count), as: UTF8.self)) } else { usleep(50_000) }
     }
-    return text.contains(wanted)
+    return datagrams.joined().contains(wanted)
   }
+
+  /// The first of those that came that has a text in it.
+  func datagram(with text: String) -> String? { datagrams.first { $0.contains(text) } }
 }
 
 extension TestEnvironment {
