@@ -29,6 +29,10 @@ struct SandboxTests {
   private static let deviceNames: Set = ["block0", "pmem0", "rng", "console1", "balloon", "vsock"]
   /// What there is in the workplace while no machine runs.
   private static let files = ["disk", "image", "looks", "resets", "spins"]
+  /// The sockets of such a machine.
+  private static let sockets: Set = ["socket", "v.sock", "v.sock.seqpacket"]
+
+  private var hasSockets: Bool { !Self.sockets.isDisjoint(with: workplace.names) }
 
   @Test func eachDeviceIsInARoomOfItsOwn() throws { try expectRooms(of: start(), Self.deviceNames) }
 
@@ -139,24 +143,83 @@ struct SandboxTests {
 
   @Test(arguments: deviceNames.sorted())
   func aDeviceThatDiesEndsTheMachine(name: String) throws {
-    let machine = try start()
+    try expectEnd(of: start(), withTheDeathOf: name)
+  }
+
+  @Test(.enabled(if: Tool.hasPasst, "needs the package passt")) func aUsersNetworkCardThatDiesEndsTheMachine() throws {
+    // By its MTU this machine's passt is told from others.
+    let machine = try start("spins", ["--net", "user,mtu=1361"])
+    #expect(Passts.count(mtu: 1361) == 1)
+    try expectEnd(of: machine, withTheDeathOf: "user_net0")
+    #expect(Crosvm.wait { Passts.count(mtu: 1361) == 0 })
+  }
+
+  private func expectEnd(of machine: Crosvm, withTheDeathOf name: String) throws {
     let device = try #require(machine.processes.first { $0.name == name })
+    #expect(Self.sockets.isSubset(of: workplace.names))
     kill(device.identifier, SIGKILL)
     let ending = machine.end()
     #expect(ending.status == 1 && !ending.leavesProcesses)
     #expect(ending.errors.contains("device \(name): it was killed by signal 9"), "\(ending.errors)")
-    #expect(!workplace.names.contains("socket"))
+    #expect(!hasSockets)
   }
 
   @Test func aLauncherThatDiesEndsTheMachine() throws {
     let machine = try start()
     let launcher = try #require(machine.processes.first { $0.name == "crosvm" && $0.identifier != machine.look.identifier })
-    #expect(workplace.names.contains("socket"))
+    #expect(Self.sockets.isSubset(of: workplace.names))
     kill(launcher.identifier, SIGKILL)
     let ending = machine.end()
     #expect(ending.status == 1 && !ending.leavesProcesses)
-    #expect(Crosvm.wait { !workplace.names.contains("socket") })
+    #expect(Crosvm.wait { !hasSockets })
     #expect(ending.errors.contains("the process that makes device processes has ended"))
+  }
+
+  /// Without the keeper the launcher takes the sockets away, and without the connector the guest's new connections are refused.
+  @Test(arguments: ["socket keeper", "connector"])
+  func aHelperThatDiesIsSurvived(name: String) throws {
+    let machine = try start()
+    let look = { machine.processes.filter { $0.name == name } }
+    // Of keepers there may be two for a moment.
+    #expect(Crosvm.wait { look().count == 1 })
+    let helper = try #require(look().first)
+    kill(helper.identifier, SIGKILL)
+    #expect(Crosvm.wait { look().isEmpty })
+    try expectGoesOnAndEnds(machine)
+  }
+
+  @Test(.enabled(if: Tool.hasPasst, "needs the package passt")) func aPasstThatDiesIsSurvived() throws {
+    let machine = try start("spins", ["--net", "user,mtu=1363"])
+    let passt = try #require(Passts.all(mtu: 1363).first)
+    kill(passt.identifier, SIGKILL)
+    #expect(Crosvm.wait { Passts.count(mtu: 1363) == 0 })
+    #expect(machine.processes.contains { $0.name == "user_net0" })
+    try expectGoesOnAndEnds(machine)
+  }
+
+  /// All devices answer, and at the end nothing is left.
+  private func expectGoesOnAndEnds(_ machine: Crosvm) throws {
+    #expect(try Crosvm.run(["suspend", "socket"], in: workplace).status == 0)
+    #expect(try Crosvm.run(["resume", "socket"], in: workplace).status == 0)
+    machine.send(SIGTERM)
+    let ending = machine.end()
+    #expect(ending.status == 0 && !ending.leavesProcesses, "\(ending)")
+    // Nothing but the log of what was asked.
+    #expect(ending.errors.split(separator: "\n").map { $0.split(separator: " ").last } == ["suspended", "resumed"], "\(ending.errors)")
+    #expect(!hasSockets)
+  }
+
+  /// Where nobody is left to take the sockets away, the next machine replaces them.
+  @Test func theSocketsThatAKilledLauncherAndKeeperLeaveAreReplaced() throws {
+    let machine = try start()
+    let keepers = { machine.processes.filter { $0.name == "socket keeper" } }
+    #expect(Crosvm.wait { keepers().count == 1 })
+    let launcher = try #require(machine.processes.first { $0.name == "crosvm" && $0.identifier != machine.look.identifier })
+    for process in keepers() + [launcher] { kill(process.identifier, SIGKILL) }
+    let ending = machine.end()
+    #expect(ending.status == 1 && !ending.leavesProcesses && Self.sockets.isSubset(of: workplace.names), "\(ending)")
+    let next = try start()
+    try expectGoesOnAndEnds(next)
   }
 
   @Test func aMachineThatIsKilledLeavesNothing() throws {
