@@ -18,7 +18,7 @@ extension Crosvm {
 
   /// Prints the manual page of the command that the arguments name.
   static func manualPages(_ arguments: Arguments) throws(UsageError) -> ExitStatus {
-    print(ManualPage(try commands(arguments), version: Version.number).text)
+    print(ManualPage(try commands(arguments), version: Version.number, date: Version.date).text)
   }
 
   /// Prints the completions for the shell that the arguments name.

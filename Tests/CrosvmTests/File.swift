@@ -15,7 +15,10 @@ enum File {
     return unsafe everything(file)
   }
 
-  /// What a shell command prints.
+  /// Whether there is a program of this name.
+  static func isInstalled(_ program: String) -> Bool { output("command -v \(program)") != nil }
+
+  /// What a shell command prints; `nil` where it fails.
   static func output(_ command: String) -> String? {
     guard let pipe = unsafe popen(command, "re") else { return nil }
     let text = unsafe everything(pipe)

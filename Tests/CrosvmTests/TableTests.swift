@@ -76,13 +76,22 @@ struct TableTests {
   @Test func manualPagesHoldNoStrayMacro() {
     let macros = [".TH", ".nh", ".ad", ".SH", ".SS", ".PP", ".TP", ".B", ".RS", ".RE"]
     for path in TableTests.every {
-      let text = ManualPage(path, version: Version.number).text
+      let text = ManualPage(path, version: Version.number, date: Version.date).text
       #expect(text.hasPrefix(".TH "))
       for line in text.split(separator: "\n") where line.hasPrefix(".") || line.hasPrefix("'") {
         #expect(macros.contains(String(line.prefix { $0 != " " })), "\(line)")
       }
       for option in path.last.map(names) ?? [] {
         #expect(text.contains(String(option.flatMap { $0 == "-" ? "\\-" : String($0) })), "\(option)")
+      }
+    }
+  }
+
+  @Test(.enabled(if: File.isInstalled("mandoc"), "needs the package mandoc")) func mandocFindsNothingWrongInManualPages() {
+    for path in TableTests.every {
+      let text = ManualPage(path, version: Version.number, date: Version.date).text
+      File.with(text, suffix: ".1") { page in
+        #expect(File.output("mandoc -T lint -W warning \(page)") == "", "\(path.map(\.name))")
       }
     }
   }

@@ -25,17 +25,23 @@ enum Firmware {
   /// Writes "A" again and again.
   static let chatters = image(writeA + [0xeb, 0xfd])
 
-  /// Reads the first byte of the configuration space of the device in slot 1 again and again, and writes it to the first serial port.
-  static let looksAtADevice: [UInt8] = {
-    // Jumps from the reset vector to where there is room.
+  /// Writes "A", and resets the machine once there is a byte to read from the first serial port:
+  /// mov dx,0x3fd; then: in al,dx; test al,1; jz "then"; mov al,0xfe; out 0x64,al; hlt.
+  static let resetsAtAKey = longImage(
+    writeA + [0xba, 0xfd, 0x03, 0xec, 0xa8, 0x01, 0x74, 0xfb, 0xb0, 0xfe, 0xe6, 0x64, 0xf4])
+
+  /// Reads the first byte of the configuration space of the device in slot 1 again and again, and writes it to the first serial port:
+  /// mov dx,0xcf8; mov eax,0x80000800; out dx,eax; then: mov dx,0xcfc; in al,dx; mov dx,0x3f8; out dx,al; jmp to "then".
+  static let looksAtADevice = longImage(
+    [0xba, 0xf8, 0x0c, 0x66, 0xb8, 0, 8, 0, 0x80, 0x66, 0xef, 0xba, 0xfc, 0x0c, 0xec, 0xba, 0xf8, 0x03, 0xee, 0xeb, 0xf6])
+
+  /// Code that does not fit behind the reset vector, which jumps to where there is room.
+  private static func longImage(_ code: [UInt8]) -> [UInt8] {
     var image = Image(count: 64 << 10)
     image.set(bytes: [0xe9, 0x0d, 0xfe], at: 0xfff0)
-    // mov dx,0xcf8; mov eax,0x80000800; out dx,eax; then: mov dx,0xcfc; in al,dx; mov dx,0x3f8; out dx,al; jmp to "then".
-    image.set(
-      bytes: [0xba, 0xf8, 0x0c, 0x66, 0xb8, 0, 8, 0, 0x80, 0x66, 0xef, 0xba, 0xfc, 0x0c, 0xec, 0xba, 0xf8, 0x03, 0xee, 0xeb, 0xf6],
-      at: 0xfe00)
+    image.set(bytes: code, at: 0xfe00)
     return image.bytes
-  }()
+  }
 
   private static func image(_ code: [UInt8]) -> [UInt8] {
     var image = Image(count: 64 << 10)

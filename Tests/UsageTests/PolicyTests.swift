@@ -6,25 +6,15 @@ import Testing
 struct PolicyTests {
   let workplace = Workplace()
 
-  init() throws {
+  init() {
     workplace.write("resets", Firmware.resets)
     workplace.write("looks", Firmware.looksAtADevice)
-    for name in ["main", "vcpu", "rng", "balloon", "block", "net", "vhost_net", "user_net", "pmem", "console", "common_device", "common"] {
-      workplace.write("\(name).policy", Array(try text(of: name).utf8))
-    }
-  }
-
-  private func text(of name: String) throws -> String {
-    let file = unsafe open("\(HostileDeviceTests.policies)/\(name).policy", O_RDONLY | O_CLOEXEC)
-    defer { close(file) }
-    return String(decoding: contents(file), as: UTF8.self)
+    workplace.writePolicies()
   }
 
   /// Takes a line out of a policy.
   private func remove(_ line: String, from name: String) throws {
-    let text = try text(of: name)
-    try #require(text.contains("\n\(line)\n"))
-    workplace.write("\(name).policy", Array(text.split(separator: "\n").filter { $0 != line }.joined(separator: "\n").utf8 + [10]))
+    try workplace.writePolicy(name, replacing: "\n\(line)\n", by: "\n")
   }
 
   private func run(_ options: String...) throws -> Ending {

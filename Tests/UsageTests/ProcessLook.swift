@@ -66,16 +66,7 @@ struct ProcessLook {
   /// The names in a directory below its own.
   func entries(_ name: String) -> [String] { ProcessLook.names(in: "\(path)/\(name)/") }
 
-  private static func names(in path: String) -> [String] {
-    guard let directory = unsafe opendir(path) else { return ["(\(path) cannot be read)"] }
-    defer { unsafe closedir(directory) }
-    var names: [String] = []
-    while let entry = unsafe readdir(directory) {
-      let name = unsafe withUnsafeBytes(of: &entry.pointee.d_name) { unsafe String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
-      if name != ".", name != ".." { names.append(name) }
-    }
-    return names
-  }
+  private static func names(in path: String) -> [String] { Workplace.names(in: path) ?? ["(\(path) cannot be read)"] }
 
   private func read(_ name: String) -> String {
     let file = unsafe open("\(path)/\(name)", O_RDONLY | O_CLOEXEC)

@@ -12,26 +12,40 @@ struct SandboxTests {
     workplace.write("looks", Firmware.looksAtADevice)
     workplace.write("resets", Firmware.resets)
     workplace.writeZeros("disk", count: 1 << 20)
+    workplace.writeZeros("image", count: 2 << 20)
   }
 
-  /// A machine with a device of each kind.
+  /// A machine with a device of each kind that needs neither privileges nor another program.
   private func start(_ guest: String = "spins", _ options: [String] = []) throws -> Crosvm {
-    let devices = ["--rwdisk", "disk", "--serial", "type=file,path=console,hardware=virtio-console,num=2", "-s", "socket"]
-    let machine = try Crosvm(["run"] + devices + options + ["--bios", guest], in: workplace)
+    let machine = try Crosvm(["run"] + Self.devices + options + ["--bios", guest], in: workplace)
     if guest == "spins" { #expect(machine.waitForOutput("A")) }
     return machine
   }
 
-  private static let deviceNames: Set = ["block0", "rng", "console1", "balloon"]
+  private static let devices = [
+    "--rwdisk", "disk", "--rw-pmem-device", "image", "--serial", "type=file,path=console,hardware=virtio-console,num=2", "-s", "socket",
+    "--vsock", "cid=3,socket=v.sock",
+  ]
+  private static let deviceNames: Set = ["block0", "pmem0", "rng", "console1", "balloon", "vsock"]
+  /// What there is in the workplace while no machine runs.
+  private static let files = ["disk", "image", "looks", "resets", "spins"]
+  /// The sockets of such a machine.
+  private static let sockets: Set = ["socket", "v.sock", "v.sock.seqpacket"]
 
-  @Test func eachDeviceIsInARoomOfItsOwn() throws {
-    let machine = try start()
-    // The machine does not wait for the keeper of its socket.
-    #expect(Crosvm.wait { machine.processes.contains { $0.name == "socket keeper" } })
-    let processes = machine.processes
-    let devices = processes.filter { Self.deviceNames.contains($0.name) }
-    #expect(Set(devices.map(\.name)) == Self.deviceNames && devices.count == 4)
-    #expect(processes.count == 7, "the machine, its launcher, the keeper of its socket, and the devices")
+  private var hasSockets: Bool { !Self.sockets.isDisjoint(with: workplace.names) }
+
+  @Test func eachDeviceIsInARoomOfItsOwn() throws { try expectRooms(of: start(), Self.deviceNames) }
+
+  @Test(.enabled(if: Tool.hasPasst, "needs the package passt")) func theUsersNetworkCardIsInARoomOfItsOwn() throws {
+    try expectRooms(of: start("spins", ["--net", "user"]), Self.deviceNames.union(["user_net0"]))
+  }
+
+  private func expectRooms(of machine: Crosvm, _ names: Set<String>) throws {
+    // The machine does not wait for who keeps its sockets; each socket more has a new keeper in the place of the old one.
+    let all = names.union(["crosvm", "socket keeper", "connector"])
+    #expect(Crosvm.wait { machine.processes.count == names.count + 4 && Set(machine.processes.map(\.name)) == all })
+    let devices = machine.processes.filter { names.contains($0.name) }
+    #expect(devices.count == names.count)
     var rooms = Set<String>()
     for device in devices {
       for kind in Self.kinds {
@@ -46,7 +60,9 @@ struct SandboxTests {
       #expect(geteuid() != 0 || device.status("Uid") == "65534\t65534\t65534\t65534")
       #expect(device.entries("root").isEmpty)
       #expect(device.hasReadOnlyRoot)
-      #expect(device.limit("Max core file size") == "0" && device.limit("Max open files") == "512")
+      #expect(device.limit("Max core file size") == "0")
+      let descriptors = min(device.name == "vsock" ? 8768 : 512, ProcessLook(getpid()).limit("Max open files").flatMap { Int($0) } ?? .max)
+      #expect(device.limit("Max open files") == "\(descriptors)")
       // Where the kernel counts them for each user namespace.
       #expect(["64", ProcessLook(getpid()).limit("Max processes")].contains(device.limit("Max processes")))
     }
@@ -69,10 +85,19 @@ struct SandboxTests {
   }
 
   /// Two sockets (one of them also the standard error), the guest's memory, events, the loop; and what the device is for.
-  @Test func aDeviceHasTheDescriptorsThatItNeeds() throws {
-    let machine = try start()
-    let own = ["block0": workplace.path + "/disk", "console1": workplace.path + "/console"]
-    for device in machine.processes where Self.deviceNames.contains(device.name) {
+  @Test func aDeviceHasTheDescriptorsThatItNeeds() throws { try expectDescriptors(of: start(), Self.deviceNames) }
+
+  @Test(.enabled(if: Tool.hasPasst, "needs the package passt")) func theUsersNetworkCardHasTheDescriptorsThatItNeeds() throws {
+    try expectDescriptors(of: start("spins", ["--net", "user"]), ["user_net0"])
+  }
+
+  private func expectDescriptors(of machine: Crosvm, _ names: Set<String>) throws {
+    let own = ["block0": "disk", "pmem0": "image", "console1": "console"].mapValues { workplace.path + "/" + $0 }
+    // Two at which host programs connect, and one to the connector; one to passt.
+    let ownSockets = ["vsock": 3, "user_net0": 1]
+    let devices = machine.processes.filter { names.contains($0.name) }
+    #expect(devices.count == names.count)
+    for device in devices {
       var rest = device.entries("fd").map { device.link("fd/\($0)") }
       func remove(_ count: Int, _ matches: (String) -> Bool) {
         for _ in 0..<count {
@@ -80,14 +105,14 @@ struct SandboxTests {
         }
       }
       remove(2) { $0.hasSuffix("/null") }
-      remove(3) { $0.hasPrefix("socket:") }
+      remove(3 + (ownSockets[device.name] ?? 0)) { $0.hasPrefix("socket:") }
       remove(1) { $0.hasPrefix("/memfd:crosvm-guest") }
       remove(1) { $0 == "anon_inode:[eventpoll]" }
       if let file = own[device.name] { remove(1) { $0 == file } }
       // Where the kernel has them.
       if device.name == "block0" { rest.removeAll { $0 == "anon_inode:[io_uring]" } }
       rest.removeAll { $0 == "anon_inode:[eventfd]" }
-      #expect(rest.isEmpty, "\(device.name)")
+      #expect(rest.isEmpty, "\(device.name): \(rest)")
     }
     machine.send(SIGTERM)
     #expect(machine.end().status == 0)
@@ -118,51 +143,129 @@ struct SandboxTests {
 
   @Test(arguments: deviceNames.sorted())
   func aDeviceThatDiesEndsTheMachine(name: String) throws {
-    let machine = try start()
+    try expectEnd(of: start(), withTheDeathOf: name)
+  }
+
+  @Test(.enabled(if: Tool.hasPasst, "needs the package passt")) func aUsersNetworkCardThatDiesEndsTheMachine() throws {
+    // By its MTU this machine's passt is told from others.
+    let machine = try start("spins", ["--net", "user,mtu=1361"])
+    #expect(Passts.count(mtu: 1361) == 1)
+    try expectEnd(of: machine, withTheDeathOf: "user_net0")
+    #expect(Crosvm.wait { Passts.count(mtu: 1361) == 0 })
+  }
+
+  private func expectEnd(of machine: Crosvm, withTheDeathOf name: String) throws {
     let device = try #require(machine.processes.first { $0.name == name })
+    #expect(Self.sockets.isSubset(of: workplace.names))
     kill(device.identifier, SIGKILL)
     let ending = machine.end()
     #expect(ending.status == 1 && !ending.leavesProcesses)
     #expect(ending.errors.contains("device \(name): it was killed by signal 9"), "\(ending.errors)")
-    #expect(!workplace.names.contains("socket"))
+    #expect(!hasSockets)
   }
 
   @Test func aLauncherThatDiesEndsTheMachine() throws {
     let machine = try start()
     let launcher = try #require(machine.processes.first { $0.name == "crosvm" && $0.identifier != machine.look.identifier })
-    #expect(workplace.names.contains("socket"))
+    #expect(Self.sockets.isSubset(of: workplace.names))
     kill(launcher.identifier, SIGKILL)
     let ending = machine.end()
     #expect(ending.status == 1 && !ending.leavesProcesses)
-    #expect(Crosvm.wait { !workplace.names.contains("socket") })
+    #expect(Crosvm.wait { !hasSockets })
     #expect(ending.errors.contains("the process that makes device processes has ended"))
+  }
+
+  /// Without the keeper the launcher takes the sockets away, and without the connector the guest's new connections are refused.
+  @Test(arguments: ["socket keeper", "connector"])
+  func aHelperThatDiesIsSurvived(name: String) throws {
+    let machine = try start()
+    let look = { machine.processes.filter { $0.name == name } }
+    // Of keepers there may be two for a moment.
+    #expect(Crosvm.wait { look().count == 1 })
+    let helper = try #require(look().first)
+    kill(helper.identifier, SIGKILL)
+    #expect(Crosvm.wait { look().isEmpty })
+    try expectGoesOnAndEnds(machine)
+  }
+
+  @Test(.enabled(if: Tool.hasPasst, "needs the package passt")) func aPasstThatDiesIsSurvived() throws {
+    let machine = try start("spins", ["--net", "user,mtu=1363"])
+    let passt = try #require(Passts.all(mtu: 1363).first)
+    kill(passt.identifier, SIGKILL)
+    #expect(Crosvm.wait { Passts.count(mtu: 1363) == 0 })
+    #expect(machine.processes.contains { $0.name == "user_net0" })
+    try expectGoesOnAndEnds(machine)
+  }
+
+  /// All devices answer, and at the end nothing is left.
+  private func expectGoesOnAndEnds(_ machine: Crosvm) throws {
+    #expect(try Crosvm.run(["suspend", "socket"], in: workplace).status == 0)
+    #expect(try Crosvm.run(["resume", "socket"], in: workplace).status == 0)
+    machine.send(SIGTERM)
+    let ending = machine.end()
+    #expect(ending.status == 0 && !ending.leavesProcesses, "\(ending)")
+    // Nothing but the log of what was asked.
+    #expect(ending.errors.split(separator: "\n").map { $0.split(separator: " ").last } == ["suspended", "resumed"], "\(ending.errors)")
+    #expect(!hasSockets)
+  }
+
+  /// Where nobody is left to take the sockets away, the next machine replaces them.
+  @Test func theSocketsThatAKilledLauncherAndKeeperLeaveAreReplaced() throws {
+    let machine = try start()
+    let keepers = { machine.processes.filter { $0.name == "socket keeper" } }
+    #expect(Crosvm.wait { keepers().count == 1 })
+    let launcher = try #require(machine.processes.first { $0.name == "crosvm" && $0.identifier != machine.look.identifier })
+    for process in keepers() + [launcher] { kill(process.identifier, SIGKILL) }
+    let ending = machine.end()
+    #expect(ending.status == 1 && !ending.leavesProcesses && Self.sockets.isSubset(of: workplace.names), "\(ending)")
+    let next = try start()
+    try expectGoesOnAndEnds(next)
   }
 
   @Test func aMachineThatIsKilledLeavesNothing() throws {
     let terminal = try PseudoTerminal()
     let before = terminal.settings
-    let machine = try Crosvm(
-      ["run", "--rwdisk", "disk", "-s", "socket", "--bios", "spins"], in: workplace, terminal: terminal.path)
+    let machine = try Crosvm(["run"] + Self.devices + ["--bios", "spins"], in: workplace, terminal: terminal.path)
     #expect(terminal.read(until: "A").contains("A"))
     machine.send(SIGKILL)
     let ending = machine.end()
     #expect(ending.status == 128 + SIGKILL && !ending.leavesProcesses)
-    #expect(workplace.names == ["disk", "looks", "resets", "spins"])
-    #expect(terminal.settings.c_lflag == before.c_lflag)
+    #expect(workplace.names == (Self.files + ["console"]).sorted())
+    #expect(terminal.has(before))
   }
 
-  /// At a hundred different moments.
+  /// At a hundred moments or more, from before the program is there until after the guest has spoken. They are spread by what a start takes on this
+  /// machine at the time, and spread anew until there were enough of both kinds.
   @Test(arguments: [SIGTERM, SIGINT])
   func aSignalDuringTheStartLeavesNothing(signal: Int32) throws {
-    for delay in 0..<100 {
-      let machine = try Crosvm(["run", "--rwdisk", "disk", "-s", "socket", "--bios", "spins"], in: workplace)
-      usleep(UInt32(delay) * 400)
-      machine.send(signal)
-      let ending = machine.end()
-      #expect(ending.status == 0 || ending.status == 128 + signal, "after \(delay * 400) µs: \(ending)")
-      #expect(["", "A"].contains(ending.output) && ending.errors.isEmpty && !ending.leavesProcesses, "\(ending)")
-      #expect(workplace.names == ["disk", "looks", "resets", "spins"])
+    var (before, after) = (0, 0)
+    for _ in 0..<20 where before < 30 || after < 10 {
+      let step = try startTime() / 75
+      for index in 0..<100 {
+        let machine = try Crosvm(["run", "--rwdisk", "disk", "-s", "socket", "--bios", "spins"], in: workplace)
+        usleep(UInt32(index * step))
+        machine.send(signal)
+        let ending = machine.end()
+        #expect(ending.status == 0 || ending.status == 128 + signal, "after \(index * step) µs: \(ending)")
+        #expect(["", "A"].contains(ending.output) && ending.errors.isEmpty && !ending.leavesProcesses, "\(ending)")
+        #expect(workplace.names == Self.files)
+        if ending.output.isEmpty { before += 1 } else { after += 1 }
+      }
     }
+    #expect(before >= 30 && after >= 10, "\(before) ended before the guest spoke, \(after) afterwards")
+  }
+
+  /// How many microseconds it takes until a guest speaks: the median of five starts.
+  private func startTime() throws -> Int {
+    let times = try (0..<5).map { _ in
+      let machine = try Crosvm(["run", "--rwdisk", "disk", "-s", "socket", "--bios", "spins"], in: workplace)
+      let clock = ContinuousClock()
+      let time = clock.measure { #expect(machine.waitForOutput("A")) }
+      machine.send(SIGTERM)
+      #expect(machine.end().status == 0)
+      return max(1, Int(time / .microseconds(1)))
+    }
+    return times.sorted()[2]
   }
 
   @Test func aHungDeviceReadsAsAllOnes() throws {

@@ -7,6 +7,9 @@ enum Tool {
   /// Whether the packages of the tests for images are there.
   static let hasImages = ["qemu-img", "qemu-io", "img2simg"].allSatisfy { name in unsafe access("/usr/bin/" + name, X_OK) == 0 }
 
+  /// Whether there is passt, for the network of the user's own programs.
+  static let hasPasst = unsafe access("/usr/bin/passt", X_OK) == 0
+
   /// Runs a program and expects that it succeeds.
   ///
   /// - Returns: What it printed.

@@ -2,7 +2,8 @@ import Glibc
 import Testing
 
 /// The network of the user's own programs, as a user starts it.
-@Suite(.enabled(if: Crosvm.hasKVM)) struct UserNetworkTests {
+@Suite(.enabled(if: Crosvm.hasKVM && Crosvm.hasNamespaces, "needs a usable /dev/kvm and namespaces"))
+struct UserNetworkTests {
   private let workplace: Workplace
 
   init() throws {
@@ -37,20 +38,26 @@ import Testing
       status: 1, in: workplace, launcher: ["env", "PATH=\(workplace.path)"])
   }
 
-  @Test func aMachineInItStartsAndLeavesNothing() throws {
+  @Test(.enabled(if: Tool.hasPasst, "needs the package passt")) func aMachineInItStartsAndLeavesNothing() throws {
     workplace.write("spins", Firmware.spins)
     for signal in [SIGTERM, SIGKILL] {
       // By its MTU our passt is told from others.
       let machine = try Crosvm(["run", "--net", "user,mtu=1357", "--bios", "spins"], in: workplace)
       #expect(machine.waitForOutput("A"))
-      #expect(passts(mtu: "1357") == 1)
+      #expect(Passts.count(mtu: 1357) == 1)
       machine.send(signal)
       _ = machine.end()
-      #expect(Crosvm.wait { passts(mtu: "1357") == 0 })
+      #expect(Crosvm.wait { Passts.count(mtu: 1357) == 0 })
     }
   }
+}
 
-  private func passts(mtu: String) -> Int {
-    ProcessLook.all.count { $0.words.first == "passt" && $0.words.contains(mtu) }
+/// The processes of passt, which is no child of the machine that started it.
+enum Passts {
+  /// Those of machines with an MTU.
+  static func all(mtu: Int) -> [ProcessLook] {
+    ProcessLook.all.filter { $0.words.first == "passt" && $0.words.contains("\(mtu)") }
   }
+
+  static func count(mtu: Int) -> Int { all(mtu: mtu).count }
 }

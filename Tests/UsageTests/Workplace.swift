@@ -22,15 +22,18 @@ final class Workplace {
   }
 
   /// What is in it, sorted.
-  var names: [String] {
-    guard let directory = unsafe opendir(path) else { return [] }
+  var names: [String] { (Workplace.names(in: path) ?? []).sorted() }
+
+  /// What is in a directory; nil where it cannot be read.
+  static func names(in path: String) -> [String]? {
+    guard let directory = unsafe opendir(path) else { return nil }
     defer { unsafe closedir(directory) }
     var names: [String] = []
     while let entry = unsafe readdir(directory) {
       let name = unsafe withUnsafeBytes(of: &entry.pointee.d_name) { unsafe String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
       if name != ".", name != ".." { names.append(name) }
     }
-    return names.sorted()
+    return names
   }
 
   /// Makes a file.

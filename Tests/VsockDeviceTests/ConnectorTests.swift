@@ -1,3 +1,4 @@
+import Glibc
 import Logging
 import Platform
 import Testing
@@ -8,14 +9,17 @@ import VsockTesting
 
 @Suite("Sockets that another process connects", .serialized)
 struct ConnectorTests {
-  /// Plays the connector on a thread; `answer` gives the answer to each request.
+  /// Plays the connector on a thread; `answer` gives the answer to each request, or nil where the connector is killed.
   private func withConnector(
-    _ answer: @escaping @Sendable (ConnectorRequest) -> (code: Int32, socket: DescriptorBox?), _ body: (VsockGuest) throws -> Void
+    _ answer: @escaping @Sendable (ConnectorRequest) -> (code: Int32, socket: DescriptorBox?)?, _ body: (VsockGuest) throws -> Void
   ) throws {
     let (ours, theirs) = try PacketSocket.pair()
     let thread = try PThread(name: "connector") {
       while case .packet(let packet)? = try? theirs.receive(), let request = ConnectorRequest(packet.bytes) {
-        let (code, socket) = answer(request)
+        guard let (code, socket) = answer(request) else {
+          _ = shutdown(theirs.number, Int32(SHUT_RDWR))
+          return
+        }
         try? theirs.send(ConnectorAnswer(code: code).encoded, descriptors: socket.map { [$0.number] } ?? [])
       }
     }
@@ -62,6 +66,25 @@ struct ConnectorTests {
         try guest.send(guest.packet(Operation.request, from: 40, to: port))
         #expect(try guest.receive().packet.operation == Operation.reset)
       }
+    }
+  }
+
+  @Test("Without the connector new connections are refused, those on their way too, and the others go on")
+  func gone() throws {
+    let bench = try VsockBench()
+    let path = bench.path + "_9"
+    let listener = try UnixSocket.listen(at: path, kind: .stream)
+    try withConnector({ request in
+      request.number == 9 ? (0, try? DescriptorBox(UnixSocket.connect(to: path, kind: .stream, mayWait: false))) : nil
+    }) { guest in
+      try guest.send(guest.packet(Operation.request, from: 1, to: 9))
+      #expect(try guest.receive().packet.operation == Operation.response)
+      for port in [10, 11, 12] as [UInt32] {
+        try guest.send(guest.packet(Operation.request, from: 1, to: port))
+        #expect(try guest.receive().packet.operation == Operation.reset)
+      }
+      try guest.send(data: "through", on: GuestConnection(port: 1, hostPort: 9))
+      #expect(try HostProgram.accept(from: listener).read(7) == Array("through".utf8))
     }
   }
 

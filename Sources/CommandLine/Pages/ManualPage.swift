@@ -8,21 +8,24 @@ public struct ManualPage {
   /// - Parameters:
   ///   - commands: The command, after those above it from the first on.
   ///   - version: The version of the program.
-  public init(_ commands: [Command], version: String) {
+  ///   - date: The day of that version, as in 2026-11-28.
+  public init(_ commands: [Command], version: String, date: String) {
     guard let command = commands.last, let root = commands.first else {
       text = ""
       return
     }
     let title = ManualPage.title(commands)
+    let head = [ManualPage.escaped(title.uppercased()), "1", date, ManualPage.escaped("\(root.name) \(version)"), "User Commands"]
     var lines = [
-      ".TH \"\(ManualPage.escaped(title.uppercased()))\" \"1\" \"\" \"\(ManualPage.escaped("\(root.name) \(version)"))\" \"User Commands\"",
+      ".TH " + head.map { "\"\($0)\"" }.joined(separator: " "),
       // No hyphenation and a ragged right margin: names must not be broken.
       ".nh", ".ad l",
       ".SH NAME", "\(ManualPage.escaped(title)) \\- \(ManualPage.escaped(command.summary))",
       ".SH SYNOPSIS", ".B \(ManualPage.escaped(commands.name))", ManualPage.line(command.synopsis),
     ]
     if !command.details.isEmpty {
-      lines += [".SH DESCRIPTION"] + command.details.flatMap { [".PP", ManualPage.line($0)] }
+      let paragraphs = command.details.map { [ManualPage.line($0)] }
+      lines += [".SH DESCRIPTION"] + paragraphs.joined(separator: [".PP"])
     }
     lines += ManualPage.section("COMMANDS", command.visibleSubcommands.map { ($0.name, $0.summary + ".") })
     lines += ManualPage.section("ARGUMENTS", command.positionals.map { ($0.name, $0.summary) })

@@ -111,7 +111,7 @@ public final class Launcher: Sendable {
       case .nothing?: break
       case .closed?, nil:
         loop.remove(connection.number)
-        onEnd("the process that makes device processes has ended (a control socket stays where it was)")
+        onEnd("the process that makes device processes has ended")
       }
     }
   }

@@ -1,0 +1,91 @@
+import Glibc
+import Testing
+
+/// However a machine ends, its terminal is as it was before. The end by SIGKILL is among the tests of the sandbox.
+@Suite(.enabled(if: Crosvm.hasKVM, "needs a usable /dev/kvm"))
+struct TerminalRestoredTests {
+  let workplace = Workplace()
+
+  init() {
+    workplace.write("sleeps", Firmware.sleeps)
+    workplace.write("waits", Firmware.resetsAtAKey)
+  }
+
+  /// Runs a machine in a terminal, brings about its end, and expects the terminal as it was.
+  ///
+  /// - Parameter end: Called when the guest has spoken.
+  /// - Returns: How it ended, and what the terminal showed.
+  private func run(
+    _ arguments: [String], end: (Crosvm, PseudoTerminal) throws -> Void
+  ) throws -> (ending: Ending, shown: String) {
+    let terminal = try PseudoTerminal()
+    let before = terminal.settings
+    let machine = try Crosvm(arguments, in: workplace, terminal: terminal.path)
+    let shown = terminal.read(until: "A")
+    #expect(terminal.isRaw && !terminal.has(before))
+    try end(machine, terminal)
+    let ending = machine.end()
+    #expect(terminal.has(before) && !ending.leavesProcesses)
+    return (ending, shown + terminal.readRest())
+  }
+
+  @Test(arguments: SignalTests.signals, SignalTests.modes)
+  func afterASignal(signal: Int32, mode: [String]) throws {
+    let (ending, shown) = try run(mode + ["--bios", "sleeps"]) { machine, _ in machine.send(signal) }
+    #expect(ending.status == 0 && shown == "A")
+  }
+
+  @Test(arguments: SignalTests.modes)
+  func afterAResetOfTheGuest(mode: [String]) throws {
+    let (ending, shown) = try run(["--extended-status"] + mode + ["--bios", "waits"]) { _, terminal in terminal.write([0x20]) }
+    #expect(ending.status == 32 && shown == "A")
+  }
+
+  @Test(.enabled(if: Crosvm.hasNamespaces, "needs namespaces"), arguments: ["rng", "crosvm"])
+  func afterTheDeathOfADeviceOrOfTheLauncher(name: String) throws {
+    let (ending, shown) = try run(["run", "--bios", "sleeps"]) { machine, _ in
+      let victim = try #require(machine.processes.first { $0.name == name && $0.identifier != machine.look.identifier })
+      kill(victim.identifier, SIGKILL)
+    }
+    #expect(ending.status == 1 && shown.hasPrefix("Acrosvm run: the machine crashed: "), "\(shown)")
+  }
+
+  @Test(.enabled(if: Crosvm.hasNamespaces, "needs namespaces"))
+  func afterAViolationOfItsOwnPolicy() throws {
+    workplace.writePolicies()
+    try workplace.writePolicy("main", replacing: "\naccept: 1\n", by: "\n")
+    let (ending, shown) = try run(["run", "--seccomp-policy-dir", ".", "-s", "socket", "--bios", "sleeps"]) { _, _ in
+      let answer = try Crosvm.run(["version", "socket"], in: workplace)
+      #expect(answer.status == 1)
+    }
+    #expect(ending.status == 128 + SIGSYS && shown.contains("forbids: accept("), "\(shown)")
+  }
+
+  @Test(arguments: SignalTests.modes)
+  func afterAStartThatFails(mode: [String]) throws {
+    workplace.writeZeros("short", count: 4096)
+    let shown = try fail(mode + ["--bios", "short"])
+    #expect(shown.contains("the firmware \"short\" is 4096 bytes"), "\(shown)")
+  }
+
+  /// The first thread that is started is the one that reads the terminal, which is raw already.
+  @Test(.enabled(if: Crosvm.hasNamespaces, "needs namespaces"))
+  func afterAStartThatFailsLate() throws {
+    workplace.writePolicies()
+    try workplace.writePolicy("common", replacing: "|CLONE_CHILD_CLEARTID\n", by: "; return EAGAIN\n")
+    let quiet = ["--no-rng", "--no-balloon", "--serial", "sink,stdin"]
+    let shown = try fail(["run", "--seccomp-policy-dir", "."] + quiet + ["--bios", "sleeps"])
+    #expect(shown.contains("start thread stdin: Resource temporarily unavailable"), "\(shown)")
+  }
+
+  /// Expects that a machine is not started, and the terminal as it was.
+  ///
+  /// - Returns: What the terminal showed.
+  private func fail(_ arguments: [String]) throws -> String {
+    let terminal = try PseudoTerminal()
+    let before = terminal.settings
+    let ending = try Crosvm(arguments, in: workplace, terminal: terminal.path).end()
+    #expect(ending.status == 1 && terminal.has(before) && !ending.leavesProcesses)
+    return terminal.readRest()
+  }
+}
