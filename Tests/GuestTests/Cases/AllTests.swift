@@ -1,4 +1,4 @@
-/// Every guest test. A new device adds its file under Cases and a line here.
+/// Every guest test. A new device adds its file under Cases and a line here. Long ones come first, so that labs that share them end together.
 let allTests: [GuestTest] =
-  bootTests + processorTests + memoryTests + diskTests + imageTests + pmemTests + deviceTests + endTests + serialTests + controlTests
-  + sandboxTests + netTests + userNetworkTests + vsockTests
+  netTests + imageTests + controlTests + vsockTests + userNetworkTests + diskTests + pmemTests + bootTests + processorTests + memoryTests
+  + deviceTests + endTests + serialTests + sandboxTests

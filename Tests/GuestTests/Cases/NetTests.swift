@@ -23,7 +23,7 @@ let netTests: [GuestTest] = [
         echo queues=$(ls -d /sys/class/net/eth0/queues/rx-* | wc -l)
         \(pings)
         \(transfers)
-        iperf3 -c 10.77.0.1 -P 4 -t 3 >/tmp/o 2>&1 && iperf3 -c 10.77.0.1 -P 4 -t 3 -R >/tmp/o 2>&1 && echo parallel=good || tail -n 3 /tmp/o
+        iperf3 -c 10.77.0.1 -P 4 -t 1 >/tmp/o 2>&1 && iperf3 -c 10.77.0.1 -P 4 -t 1 -R >/tmp/o 2>&1 && echo parallel=good || tail -n 3 /tmp/o
         awk '/virtio[0-9]+-input/ { if ($2 + $3 + $4 + $5 > 50) used++ } END { print "used=" used }' /proc/interrupts
         """
     for further in ["", ",packed-queue"] {
@@ -120,7 +120,7 @@ let netTests: [GuestTest] = [
     let script =
       HostTap.setUp + """
         \(pings)
-        for n in 4 1 3; do ethtool -L eth0 combined $n && iperf3 -c 10.77.0.1 -P 4 -t 2 >/tmp/o 2>&1 && iperf3 -c 10.77.0.1 -P 4 -t 2 -R >/tmp/o 2>&1 && echo pairs=$n; done
+        for n in 4 1 3; do ethtool -L eth0 combined $n && iperf3 -c 10.77.0.1 -P 4 -t 1 >/tmp/o 2>&1 && iperf3 -c 10.77.0.1 -P 4 -t 1 -R >/tmp/o 2>&1 && echo pairs=$n; done
         """
     var guest = netGuest(environment, "tap-name=\(tap.name),vq-pairs=4,vhost-net", script)
     guest.options += ["-c", "4"]
@@ -237,8 +237,8 @@ private let pings = """
 private let transfers = """
   for host in 10.77.0.1 fd77::1; do
     for way in '' -R; do
-      iperf3 -c $host -t 3 $way -f m >/tmp/o 2>&1 && echo "tcp $host $way: good, $(grep receiver /tmp/o | sed 's/.*Bytes *//')" || tail -n 3 /tmp/o
-      iperf3 -c $host -u -b 10M -t 2 $way -f m >/tmp/o 2>&1 && grep -q 'receiver' /tmp/o && echo "udp $host $way: good, $(grep receiver /tmp/o | sed 's/.*Bytes *//')" || tail -n 3 /tmp/o
+      iperf3 -c $host -t 1 $way -f m >/tmp/o 2>&1 && echo "tcp $host $way: good, $(grep receiver /tmp/o | sed 's/.*Bytes *//')" || tail -n 3 /tmp/o
+      iperf3 -c $host -u -b 10M -t 1 $way -f m >/tmp/o 2>&1 && grep -q 'receiver' /tmp/o && echo "udp $host $way: good, $(grep receiver /tmp/o | sed 's/.*Bytes *//')" || tail -n 3 /tmp/o
     done
   done
   """

@@ -27,10 +27,10 @@ let userNetworkTests: [GuestTest] = [
       for round in $(seq 100); do ip -6 address show dev eth0 scope global | grep -q fd88 && break; sleep 0.1; done
       for host in $router \(Uplink.gateway6); do
         for way in '' -R; do
-          iperf3 -c $host -t 3 $way -f m >/tmp/o 2>&1 && echo "tcp $host $way: good, $(grep receiver /tmp/o | sed 's/.*Bytes *//')" || tail -n 3 /tmp/o
+          iperf3 -c $host -t 1 $way -f m >/tmp/o 2>&1 && echo "tcp $host $way: good, $(grep receiver /tmp/o | sed 's/.*Bytes *//')" || tail -n 3 /tmp/o
         done
       done
-      iperf3 -c $router -u -b 5M -t 2 >/tmp/o 2>&1 && echo udp=good || tail -n 3 /tmp/o
+      iperf3 -c $router -u -b 5M -t 1 >/tmp/o 2>&1 && echo udp=good || tail -n 3 /tmp/o
       timeout 100 iperf3 -s -1 >/tmp/o 2>&1 && grep -q receiver /tmp/o && echo forwarded=yes || tail -n 3 /tmp/o
       """
     var guest = Guest(
