@@ -1,7 +1,7 @@
 import Glibc
 
 /// The command: `guest-tests --check-calls LOG...` compares recordings with the policies; and `guest-tests --crosvm PATH --guest DIR --scratch DIR --golden DIR [--filter TEXT]... [--exclude TEXT]... [--jobs N]
-/// [--run-options WORDS] [--claims DIR] [--record-calls] [--list]`.
+/// [--run-options WORDS] [--claims DIR] [--record-calls] [--thorough] [--list]`.
 enum GuestTestCommand {
   private static let options = [
     "--crosvm", "--guest", "--scratch", "--golden", "--filter", "--exclude", "--jobs", "--run-options", "--claims",
@@ -11,11 +11,15 @@ enum GuestTestCommand {
     var values: [String: String] = [:]
     var arguments = CommandLine.arguments.dropFirst()
     if arguments.first == "--check-calls" { checkCalls(Array(arguments.dropFirst())) }
-    var recordsCalls = false
+    var (recordsCalls, isThorough) = (false, false)
     var (filters, exclusions): ([String], [String]) = ([], [])
     while let name = arguments.popFirst() {
       if name == "--record-calls" {
         recordsCalls = true
+        continue
+      }
+      if name == "--thorough" {
+        isThorough = true
         continue
       }
       if name == "--list" {
@@ -36,7 +40,8 @@ enum GuestTestCommand {
     }
     let environment = TestEnvironment(
       crosvm: crosvm, guestFolder: guest, scratch: values["--scratch"] ?? "/tmp",
-      runOptions: (values["--run-options"] ?? "").split(separator: " ").map { String($0) }, golden: golden)
+      runOptions: (values["--run-options"] ?? "").split(separator: " ").map { String($0) }, golden: golden,
+      isThorough: isThorough)
     let tests = allTests.filter { test in
       (filters.isEmpty || filters.contains(where: test.name.contains)) && !exclusions.contains(where: test.name.contains)
     }

@@ -13,6 +13,8 @@ struct TestEnvironment: Sendable {
   let runOptions: [String]
   /// The folder of golden files.
   let golden: String
+  /// Whether some tests move and count more, which takes minutes.
+  let isThorough: Bool
 
   func file(_ name: String) -> String { "\(guestFolder)/\(name)" }
   func scratchFile(_ name: String) -> String { "\(scratch)/\(name).\(Child.unique())" }

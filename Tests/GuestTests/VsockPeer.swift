@@ -90,7 +90,8 @@ struct VsockHostPeer {
   init(_ program: String, _ words: [String], sequenced: Bool = false, _ environment: TestEnvironment) throws {
     streams = ["in", "out", "err"].map { environment.scratchFile($0) }
     try Child.write("", to: streams[0])
-    process = try Child.start(["env", "KIND=\(sequenced ? 5 : 1)", "perl", program] + words, streams: streams)
+    process = try Child.start(
+      ["env", "KIND=\(sequenced ? 5 : 1)", "bash", "-c", "ulimit -n 9000; exec perl \"$@\"", "bash", program] + words, streams: streams)
   }
 
   /// Whether it has printed a text, within some seconds.

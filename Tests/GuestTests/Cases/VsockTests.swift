@@ -4,15 +4,16 @@ import Glibc
 let vsockTests: [GuestTest] =
   VsockWay.allCases.flatMap { way in
     [
-      GuestTest("vsock (\(way)): 256 MiB go to the host and come back, and each byte is right") { environment in
+      GuestTest("vsock (\(way)): 256 MiB, or 1 GiB, go to the host and come back, and each byte is right") { environment in
+        let mebibytes = environment.isThorough ? 1024 : 256
         try way.run(environment) { bench in
-          let server = try bench.host("serve-pump", bench.hostListens(1000), "256")
+          let server = try bench.host("serve-pump", bench.hostListens(1000), "\(mebibytes)")
           try expect(server.waits(for: "ready"), "a server on the host")
-          let client = try bench.start("perl /dev/vdb pump vsock:2:1000 256")
+          let client = try bench.start("perl /dev/vdb pump vsock:2:1000 \(mebibytes)")
           let run = bench.finish(client)
           let words = server.end()
-          try expect(run.output.contains("received=4096 bad=0 left=0"), "256 MiB from the host", in: run)
-          try expect(words.contains("received=4096 bad=0 left=0"), "256 MiB from the guest, not \(words)", in: run)
+          try expect(run.output.contains("received=\(mebibytes * 16) bad=0 left=0"), "all from the host", in: run)
+          try expect(words.contains("received=\(mebibytes * 16) bad=0 left=0"), "all from the guest, not \(words)", in: run)
           print("note: vsock (\(way)): host: \(words.filter { !$0.isNewline }); guest: \(run.lines.filter { $0.contains("rate=") })")
         }
       },
@@ -30,19 +31,20 @@ let vsockTests: [GuestTest] =
           print("note: vsock (\(way)): \(asked.filter { !$0.isNewline }); guest: \(run.lines.filter { $0.contains("trip=") })")
         }
       },
-      GuestTest("vsock (\(way)): 1000 connections at once from each side") { environment in
+      GuestTest("vsock (\(way)): 1000 connections, or 5000, at once from each side") { environment in
+        let crowd = environment.isThorough ? 5000 : 1000
         try way.run(environment) { bench in
-          let server = try bench.host("serve-crowd", bench.hostListens(1002), "1000")
+          let server = try bench.host("serve-crowd", bench.hostListens(1002), "\(crowd)")
           try expect(server.waits(for: "ready"), "a server on the host")
           let guest = try bench.start(
-            "ulimit -n 9000; perl /dev/vdb crowd vsock:2:1002 1000; perl /dev/vdb serve-crowd vsock:4294967295:71 1000")
+            "ulimit -n 9000; perl /dev/vdb crowd vsock:2:1002 \(crowd); perl /dev/vdb serve-crowd vsock:4294967295:71 \(crowd)")
           try expect(guest.waitForOutput("ready", seconds: 300), "a server in the guest")
-          let crowd = try bench.host("crowd", bench.guestListens(71), "1000").end()
+          let clients = try bench.host("crowd", bench.guestListens(71), "\(crowd)").end()
           let run = guest.end(nil, seconds: 200)
           let words = server.end()
-          try expect(run.output.contains("crowd=1000"), "1000 connections of the guest", in: run)
-          try expect(words.contains("all=1000") && words.contains("over=1"), "all of them at once, not \(words)", in: run)
-          try expect(crowd.contains("crowd=1000"), "1000 connections of the host, not \(crowd)", in: run)
+          try expect(run.output.contains("crowd=\(crowd)"), "\(crowd) connections of the guest", in: run)
+          try expect(words.contains("all=\(crowd)") && words.contains("over=1"), "all of them at once, not \(words)", in: run)
+          try expect(clients.contains("crowd=\(crowd)"), "\(crowd) connections of the host, not \(clients)", in: run)
         }
       },
       GuestTest("vsock (\(way)): who does not read slows its own connection only, and gets every byte in the end") { environment in
