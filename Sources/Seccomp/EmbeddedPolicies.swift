@@ -33,6 +33,8 @@ enum EmbeddedPolicies {
       timerfd_settime: 1
       # Stacks of ended threads, and program text that only the start needed.
       madvise: arg2 == MADV_DONTNEED
+      # Before an interrupt, others run for a moment.
+      sched_yield: 1
 
       """#,
       "common.policy": #"""
@@ -165,6 +167,8 @@ enum EmbeddedPolicies {
       timerfd_settime: 1
       # Stacks of ended threads, and program text that only the start needed.
       madvise: arg2 == MADV_DONTNEED
+      # Before an interrupt, others run for a moment.
+      sched_yield: 1
 
       """#,
       "pmem.policy": #"""
@@ -200,6 +204,8 @@ enum EmbeddedPolicies {
       timerfd_settime: 1
       # Stacks of ended threads, and program text that only the start needed.
       madvise: arg2 == MADV_DONTNEED
+      # Before an interrupt, others run for a moment.
+      sched_yield: 1
 
       """#,
       "vcpu.policy": #"""
@@ -319,6 +325,8 @@ enum EmbeddedPolicies {
       timerfd_settime: 1
       # Stacks of ended threads, and program text that only the start needed.
       madvise: arg2 == MADV_DONTNEED
+      # Before an interrupt, others run for a moment.
+      sched_yield: 1
 
       """#,
       "common.policy": #"""
@@ -451,6 +459,8 @@ enum EmbeddedPolicies {
       timerfd_settime: 1
       # Stacks of ended threads, and program text that only the start needed.
       madvise: arg2 == MADV_DONTNEED
+      # Before an interrupt, others run for a moment.
+      sched_yield: 1
 
       """#,
       "pmem.policy": #"""
@@ -486,6 +496,8 @@ enum EmbeddedPolicies {
       timerfd_settime: 1
       # Stacks of ended threads, and program text that only the start needed.
       madvise: arg2 == MADV_DONTNEED
+      # Before an interrupt, others run for a moment.
+      sched_yield: 1
 
       """#,
       "vcpu.policy": #"""

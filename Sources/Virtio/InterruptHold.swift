@@ -1,11 +1,13 @@
+internal import Glibc
 internal import GuestMemory
 
 /// Decides whether answers wait a little for their interrupt.
 ///
 /// A driver that has many requests under way makes them available one by one, and a device that ends each before the next is there would
 /// interrupt it for each; every interrupt, and every doorbell after one, costs the guest an exit. So after a round the queue is looked at
-/// a few hundred times more before the interrupt: a few microseconds, less than the exits cost. It is done only while it pays: a driver
-/// with one request at a time is answered at once, but for one time in many that tries anew.
+/// a few hundred times more before the interrupt: a few microseconds, less than the exits cost. Then the thread lets others run: on a host
+/// with fewer processors than those who want one, the guest cannot make anything available while we look. All that is done only while it
+/// pays: a driver with one request at a time is answered at once, but for one time in many that tries anew.
 public struct InterruptHold: Sendable {
   /// How often the queue is looked at: with a pause in between, some 5 microseconds.
   private static let looks = 200
@@ -57,6 +59,11 @@ public struct InterruptHold: Sendable {
         return true
       }
       pauseBetweenLooks()
+    }
+    sched_yield()
+    if hasMore() {
+      credit = InterruptHold.patience
+      return true
     }
     credit = max(0, credit - 1)
     return false
