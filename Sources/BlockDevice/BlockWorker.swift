@@ -30,13 +30,14 @@ final class BlockWorker: Sendable {
     init(_ ring: Handover<IOUring>) { self.ring = ring }
 
     /// What the thread does.
-    func serve() {
-      while true {
-        begin.wait()
-        guard let service = service.take() else { return }
-        service.run()
-        done.signal()
-      }
+    func serve() { while runNext() { done.signal() } }
+
+    /// Runs the next service, of which nothing is left afterwards; `false` when there is none any more.
+    private func runNext() -> Bool {
+      begin.wait()
+      guard let service = service.take() else { return false }
+      service.run()
+      return true
     }
   }
 
