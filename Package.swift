@@ -132,7 +132,8 @@ let package = Package(
       "BlockDeviceTests",
       of: ["BlockDevice", "BlockTesting", "DiskImage", "GuestMemory", "Platform", "Virtio", "VirtioTesting"]),
     module("VsockTesting", sees: ["CLinux", "GuestMemory", "Platform", "Virtio", "VirtioTesting", "VsockDevice", log]),
-    tests("VsockDeviceTests", of: ["CLinux", "GuestMemory", "Platform", "Virtio", "VirtioTesting", "VsockDevice", "VsockTesting", log]),
+    tests(
+      "VsockDeviceTests", of: ["CLinux", "GuestMemory", "Platform", "Vhost", "Virtio", "VirtioTesting", "VsockDevice", "VsockTesting", log]),
     // A network in memory, and what is fuzzed.
     module("NetTesting", sees: ["GuestMemory", "NetDevice", "Platform", "Virtio", "VirtioTesting"]),
     tests("NetDeviceTests", of: ["CLinux", "GuestMemory", "NetDevice", "NetTesting", "Platform", "Virtio", "VirtioTesting", log]),

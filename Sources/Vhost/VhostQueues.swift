@@ -46,8 +46,9 @@ public final class VhostQueues: Sendable {
         lent.call.drain()
         lent.queue.interrupt.signalUsed(queue: lent.queue.index)
       }
-      try loop.add(lent.error.number) { [loop] _ in
-        loop.remove(lent.error.number)
+      // Weakly: the loop keeps its handlers.
+      try loop.add(lent.error.number) { [weak loop] _ in
+        loop?.remove(lent.error.number)
         onFailure(VhostError.brokenRing(lent.queue.index))
       }
     }
