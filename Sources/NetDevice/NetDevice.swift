@@ -91,10 +91,8 @@ public final class NetDevice: VirtioDevice {
     reset(keepsRestored: true)
     let filter = control.begin(features: activation.features)
     let shared = NetShared(
-      features: activation.features, filter: filter, losses: losses, link: control.link,
-      taken: TakenFrames(features: control.guestFeatures), onLoss: lossHandler(activation),
-      transmitLimiter: limits.transmit,
-      receiveLimiter: limits.receive)
+      features: activation.features, filter: filter, losses: losses, link: control.link, taken: control.taken,
+      onLoss: lossHandler(activation), transmitLimiter: limits.transmit, receiveLimiter: limits.receive)
     try backend.accept(control.offloads)
     try backend.use(channels: control.pairs)
     try state.withLock { state in
@@ -160,9 +158,7 @@ public final class NetDevice: VirtioDevice {
     do {
       switch effect {
       case .none: break
-      case .offloads(let features):
-        try backend.accept(NetOffloads(guestFeatures: features))
-        state.withLock { $0.shared }?.taken.change(to: features)
+      case .offloads(let features): try backend.accept(NetOffloads(guestFeatures: features))
       case .pairs(let count): try backend.use(channels: Int(count))
       }
       control.note(effect)

@@ -53,19 +53,17 @@ public struct InterruptHold: Sendable {
       return false
     }
     skipped = 0
-    for _ in 0..<InterruptHold.looks {
-      if hasMore() {
-        credit = InterruptHold.patience
-        return true
-      }
+    let pays = InterruptHold.look(hasMore)
+    credit = pays ? InterruptHold.patience : max(0, credit - 1)
+    return pays
+  }
+
+  private static func look(_ hasMore: () -> Bool) -> Bool {
+    for _ in 0..<looks {
+      if hasMore() { return true }
       pauseBetweenLooks()
     }
     sched_yield()
-    if hasMore() {
-      credit = InterruptHold.patience
-      return true
-    }
-    credit = max(0, credit - 1)
-    return false
+    return hasMore()
   }
 }

@@ -28,8 +28,7 @@ import Testing
       "", " ", "stop ", " stop", "stop now", "STOP", "balloon", "balloon ", "balloon x", "balloon -1", "balloon +1",
       "balloon 18446744073709551616", "balloon 1 2", "balloon 0x10", "disk", "disk resize", "disk resize 0", "disk resize 0 -1",
       "disk resize 0 1 grow", "disk resize 0 1 shrink 2", "disk shrink 0 1", "net", "net link", "net link 0", "net link up 0",
-      "net link 0 UP",
-      "net link -1 up", "net link 0 up down", "net drop 0 up", "usb", "usb attach", "usb attach 1:2:3",
+      "net link 0 UP", "net link -1 up", "net link 0 up down", "net drop 0 up", "usb", "usb attach", "usb attach 1:2:3",
       "usb attach 256:1:1:1", "usb attach 1:1:10000:1", "usb attach ::: ",
       "usb detach 256", "usb list 1", "version 2",
     ])

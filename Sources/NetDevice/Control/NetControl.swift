@@ -16,8 +16,6 @@ final class NetControl: Sendable {
 
   private struct State {
     var features: UInt64 = 0
-    /// The features of the driver's that say what it takes, without those that it has switched off.
-    var guestFeatures: UInt64 = 0
     var pairs: UInt16 = 1
     var mac: MACAddress
     var filter: SharedFilter?
@@ -29,6 +27,8 @@ final class NetControl: Sendable {
 
   /// Whether the cable is plugged in.
   let link = NetLink()
+  /// Which frames the driver takes now, without those that it has switched off.
+  let taken = TakenFrames()
   private let ownMAC: MACAddress
   private let pairLimit: UInt16
   private let state: Mutex<State>
@@ -52,11 +52,8 @@ final class NetControl: Sendable {
   /// Whether the driver has to be asked to announce itself.
   var mustAnnounce: Bool { status & NetLayout.announce != 0 }
 
-  /// The features of the driver's that say which frames it takes now.
-  var guestFeatures: UInt64 { state.withLock { $0.guestFeatures } }
-
   /// What the guest takes now.
-  var offloads: NetOffloads { state.withLock { NetOffloads(guestFeatures: $0.guestFeatures) } }
+  var offloads: NetOffloads { NetOffloads(guestFeatures: taken.features) }
 
   /// How many pairs of queues are used.
   var pairs: Int { state.withLock { Int($0.pairs) } }
@@ -68,7 +65,7 @@ final class NetControl: Sendable {
     state.withLock { state in
       let restored = state.restored.take()
       state.features = features
-      state.guestFeatures = features & NetFeatures.guestOffloads & (restored?.guestFeatures ?? .max)
+      taken.change(to: features & NetFeatures.guestOffloads & (restored?.guestFeatures ?? .max))
       state.pairs = features & NetFeatures.multipleQueues != 0 ? restored?.pairs ?? 1 : 1
       state.mac = restored?.filter.mac ?? state.mac
       state.mustAnnounce = restored != nil
@@ -84,6 +81,7 @@ final class NetControl: Sendable {
     state.withLock { state in
       let restored = keepsRestored ? state.restored : nil
       state = State(mac: ownMAC, restored: restored)
+      taken.change(to: 0)
     }
   }
 
@@ -101,7 +99,7 @@ final class NetControl: Sendable {
       case .vlan(let vlan, let isReceived): state.filter?.change { $0.set(vlan: vlan, isReceived: isReceived) }
       case .announced: state.mustAnnounce = false
       case .pairs(let count): return count == state.pairs ? Effect.none : .pairs(count)
-      case .offloads(let features): return features == state.guestFeatures ? Effect.none : .offloads(features)
+      case .offloads(let features): return features == taken.features ? Effect.none : .offloads(features)
       }
       return Effect.none
     }
@@ -113,7 +111,7 @@ final class NetControl: Sendable {
       switch effect {
       case .none: break
       case .pairs(let count): state.pairs = count
-      case .offloads(let features): state.guestFeatures = features
+      case .offloads(let features): taken.change(to: features)
       }
     }
   }
@@ -138,7 +136,7 @@ extension NetControl {
       writer.put(SavedState.version)
       writer.put(state.filter != nil)
       if let filter = state.filter {
-        writer.put(state.guestFeatures)
+        writer.put(taken.features)
         writer.put(state.pairs)
         filter.current.0.encode(to: &writer)
       }

@@ -1,4 +1,3 @@
-internal import CLinux
 internal import Glibc
 internal import Platform
 internal import Synchronization
@@ -65,17 +64,20 @@ final class KernelPair: PairServer {
     }
   }
 
-  private func takeBack(_ queues: VhostQueues?) {
-    queues?.takeBack { for ring in queues?.rings ?? [] { try? kernel.setBackend(nil, index: ring) } }
+  private func takeBack(_ queues: VhostQueues) {
+    queues.takeBack { for ring in queues.rings { try? kernel.setBackend(nil, index: ring) } }
   }
 
   func use(_ isUsed: Bool) {
     let (queues, onFailure) = state.withLock { ($0.queues, $0.onFailure) }
-    guard isUsed, let queues else { return takeBack(queues) }
+    guard let queues else { return }
+    guard isUsed else { return takeBack(queues) }
     do throws(VhostError) { try serve(queues) } catch { onFailure?(error) }
   }
 
-  func stop() { takeBack(state.withLock { $0.queues }) }
+  func stop() {
+    if let queues = state.withLock({ $0.queues }) { takeBack(queues) }
+  }
 
   func join() {
     let queues = state.withLock { state in

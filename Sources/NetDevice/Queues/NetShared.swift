@@ -36,18 +36,19 @@ final class NetLink: Sendable {
 
 /// Which frames the driver takes at present.
 final class TakenFrames: Sendable {
-  private let features: Atomic<UInt64>
+  private let value = Atomic<UInt64>(0)
 
-  init(features: UInt64) { self.features = Atomic(features) }
+  /// The features of the driver's that say so; none without a driver.
+  var features: UInt64 { value.load(ordering: .acquiring) }
 
-  /// The driver has changed its mind.
-  func change(to features: UInt64) { self.features.store(features, ordering: .releasing) }
+  /// A driver is there, has changed its mind, or has gone.
+  func change(to features: UInt64) { value.store(features, ordering: .releasing) }
 
   /// Whether the driver takes a frame with these flags and this kind of segments (virtio 1.2, section 5.1.6.4). Others may come for a
   /// moment: they were under way when it changed its mind, or came for a former driver.
   func contains(flags: UInt8, segmentation: UInt8) -> Bool {
     guard flags & NetHeader.Flag.needsChecksum != 0 || segmentation != NetHeader.Segmentation.none else { return true }
-    let features = features.load(ordering: .acquiring)
+    let features = features
     func has(_ feature: UInt64) -> Bool { features & feature == feature }
     guard has(NetFeatures.guestChecksum) else { return false }
     let isMarked = segmentation & NetHeader.Segmentation.congestionMark != 0

@@ -15,8 +15,7 @@ struct DeviceStatus: OptionSet, Hashable, Sendable {
   ///
   /// - Parameter isActive: Whether the device serves its queues.
   func canBe(whileActive isActive: Bool) -> Bool {
-    let reserved = DeviceStatus.settable.union(.needsReset).symmetricDifference(DeviceStatus(rawValue: .max))
-    guard isDisjoint(with: reserved), !contains(.driverOK) || contains(.featuresOK) else { return false }
+    guard isSubset(of: DeviceStatus.settable.union(.needsReset)), !contains(.driverOK) || contains(.featuresOK) else { return false }
     // A driver that is ready is served, or was told that it is not.
     return isActive ? contains(.driverOK) : !contains(.driverOK) || contains(.needsReset)
   }

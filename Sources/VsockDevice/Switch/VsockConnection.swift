@@ -86,6 +86,9 @@ final class VsockConnection {
 
   var isSequenced: Bool { kind == VsockPacket.Kind.sequenced }
 
+  /// Whether there is nothing of it for the guest any more.
+  var isOver: Bool { state == .closed || state == .draining }
+
   /// Whether the guest has to answer, or to say the last word.
   var awaitsGuest: Bool { state == .requested || (state == .established && socket == nil) }
 

@@ -106,23 +106,15 @@ extension VsockSwitch {
   /// Drops a client that does not say where to in time: it has a place that others wait for.
   func expectGreeting(of client: Client) {
     let time = monotonicNanoseconds() &+ limits.greetingTime
-    silent.append(SilentClient(client: client, time: time)) { !$0.isWaiting }
+    silent.append(WeakClient(client: client), until: time)
     watcher?.wake(at: time)
   }
 
   func dropSilentClients() {
-    guard !silent.isEmpty else { return }
-    let now = monotonicNanoseconds()
-    while let next = silent.first {
-      guard !next.isWaiting || next.time <= now else {
-        watcher?.wake(at: next.time)
-        return
-      }
-      _ = silent.popFirst()
-      if next.isWaiting, let client = next.client {
-        note("a host program did not say CONNECT and a port")
-        drop(client)
-      }
+    while let client = silent.popOverdue()?.client {
+      note("a host program did not say CONNECT and a port")
+      drop(client)
     }
+    if let time = silent.nextTime { watcher?.wake(at: time) }
   }
 }

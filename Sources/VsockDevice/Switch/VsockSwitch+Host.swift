@@ -166,21 +166,12 @@ extension VsockSwitch {
   /// Ends a connection unless the guest answers in time.
   func keepUntilAnswered(_ connection: VsockConnection) {
     let time = monotonicNanoseconds() &+ limits.patience
-    deadlines.append((connection, time)) { !$0.connection.awaitsGuest }
+    deadlines.append(connection, until: time)
     watcher?.wake(at: time)
   }
 
   private func endOverdueConnections() {
-    guard !deadlines.isEmpty else { return }
-    let now = monotonicNanoseconds()
-    while let (connection, time) = deadlines.first {
-      let isWaiting = connection.awaitsGuest
-      guard !isWaiting || time <= now else {
-        watcher?.wake(at: time)
-        return
-      }
-      _ = deadlines.popFirst()
-      if isWaiting { end(connection, tellsGuest: true) }
-    }
+    while let connection = deadlines.popOverdue() { end(connection, tellsGuest: true) }
+    if let time = deadlines.nextTime { watcher?.wake(at: time) }
   }
 }

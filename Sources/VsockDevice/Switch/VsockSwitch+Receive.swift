@@ -37,7 +37,7 @@ extension VsockSwitch {
     if message != nil { return sendMessagePart() }
     guard let connection = ready.popFirst() else { return }
     connection.isReady = false
-    guard connection.state != .closed, connection.state != .draining else { return }
+    guard !connection.isOver else { return }
     if !connection.owed.isEmpty {
       sendOwed(of: connection)
     } else if connection.canSend {

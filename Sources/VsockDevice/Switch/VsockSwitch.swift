@@ -54,11 +54,9 @@ final class VsockSwitch: @unchecked Sendable {
     }
   }
 
-  /// Until when a client may be silent. Its socket closes with it, so nothing is kept of one that has gone.
-  struct SilentClient {
+  /// A client that may have gone: its socket closes with it, so it is not kept.
+  struct WeakClient {
     weak var client: Client?
-    let time: UInt64
-    var isWaiting: Bool { client?.isSilent == true }
   }
 
   /// Whom a descriptor belongs to.
@@ -107,9 +105,9 @@ final class VsockSwitch: @unchecked Sendable {
   var retries = Fifo<(connection: VsockConnection, until: UInt64)>()
   var nextRetry: UInt64 = 0
   /// Connections that wait for the guest's word, in the order of the time at which that ends.
-  var deadlines = Fifo<(connection: VsockConnection, time: UInt64)>()
+  var deadlines = Deadlines<VsockConnection> { $0.awaitsGuest }
   /// Clients that have not said where to, in the order of the time at which they have had enough.
-  var silent = Fifo<SilentClient>()
+  var silent = Deadlines<WeakClient> { $0.client?.isSilent == true }
   /// Room for the pieces of one packet, kept from one to the next.
   var pieces: [GuestSlice] = []
   /// How much room for payload each of the receive buffers has that were taken, and how many bytes were written to each.
@@ -237,7 +235,7 @@ final class VsockSwitch: @unchecked Sendable {
 
   /// Puts a connection into the list of those with something for the guest, if it has.
   func offer(_ connection: VsockConnection) {
-    guard connection.state != .closed, connection.state != .draining else { return }
+    guard !connection.isOver else { return }
     if connection.wantsToSend, connection.state == .established, connection.credit < connection.neededCredit, !connection.hasAskedForCredit
     {
       connection.hasAskedForCredit = true
@@ -245,7 +243,7 @@ final class VsockSwitch: @unchecked Sendable {
     }
     guard !connection.isReady, connection.hasPacket else { return }
     connection.isReady = true
-    ready.append(connection) { $0.state == .closed || $0.state == .draining }
+    ready.append(connection) { $0.isOver }
   }
 }
 

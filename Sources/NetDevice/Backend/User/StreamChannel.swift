@@ -24,9 +24,7 @@ public import Platform
   private var input = 0..<0
   /// Which part of the frame in the output memory the socket has not taken yet.
   private var output = 0..<0
-  /// Whether the other end broke the rules: nothing can be understood any more.
-  private var isBroken = false
-  /// Whether the other end has gone, or cannot be understood any more.
+  /// Whether the other end has gone, or broke the rules, so that nothing can be understood any more.
   public private(set) var isLost = false
 
   /// Takes a connected socket that does not block.
@@ -44,7 +42,7 @@ public import Platform
 
   /// Sends a frame behind its length; its header asks for nothing, as no offloads are offered.
   public func send(_ frame: FrameBuffers) -> FrameOutcome {
-    if isBroken { return .gone }
+    if isLost { return .gone }
     let rest = goOn()
     guard case .done = rest else { return rest }
     let length = frame.byteCount - NetHeader.size
@@ -101,14 +99,15 @@ public import Platform
 
   /// Puts the next frame into the buffers, behind a header that says nothing.
   public func receive(_ buffers: FrameBuffers) -> FrameOutcome {
-    while !isBroken {
+    while !isLost {
       if let frame = nextFrame() { return deliver(frame, to: buffers) }
-      if isBroken { break }
-      let outcome = readMore()
-      if outcome == .gone { break }
-      guard case .done = outcome else { return outcome }
+      if isLost { break }
+      switch readMore() {
+      case .done: break
+      case .gone: isLost = true
+      case let outcome: return outcome
+      }
     }
-    isLost = true
     return .gone
   }
 
@@ -118,7 +117,7 @@ public import Platform
     // In bounds: part of the input.
     let length = unsafe Int(UInt32(bigEndian: inputMemory.loadUnaligned(fromByteOffset: input.lowerBound, as: UInt32.self)))
     guard length > 0, length <= NetRequest.frameLimit else {
-      isBroken = true
+      isLost = true
       return nil
     }
     guard input.count >= StreamChannel.prefixSize + length else { return nil }
