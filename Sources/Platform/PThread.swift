@@ -60,15 +60,16 @@ public final class PThread: Sendable {
     if !isJoined.exchange(true, ordering: .acquiringAndReleasing) { _ = pthread_join(handle, nil) }
   }
 
-  /// Waits for the thread's end, but not for ever.
+  /// Waits for the thread's end, but not for ever; otherwise as `join`.
   ///
-  /// - Returns: Whether it has ended, so that `join` returns at once.
-  public func hasEnded(within milliseconds: Int) -> Bool {
-    for _ in 0..<max(0, milliseconds) {
-      if start.hasEnded.withLock({ $0 }) { return true }
-      usleep(1000)
-    }
-    return start.hasEnded.withLock { $0 }
+  /// - Returns: Whether it has ended.
+  public func join(within milliseconds: Int) -> Bool {
+    guard !isJoined.exchange(true, ordering: .acquiringAndReleasing) else { return true }
+    let time = monotonicNanoseconds() &+ UInt64(max(0, milliseconds)) &* 1_000_000
+    var deadline = timespec(tv_sec: Int(time / 1_000_000_000), tv_nsec: Int(time % 1_000_000_000))
+    let hasEnded = unsafe pthread_clockjoin_np(handle, nil, CLOCK_MONOTONIC, &deadline) == 0
+    if !hasEnded { isJoined.store(false, ordering: .releasing) }
+    return hasEnded
   }
 
   /// Sends a signal to the thread, unless it has ended; also while another thread waits in `join`.

@@ -56,7 +56,6 @@ enum EmbeddedPolicies {
       # The handler of SIGSYS, which reports what is forbidden, stays.
       rt_sigaction: arg0 != SIGSYS || arg1 == 0
       rt_sigprocmask: 1
-      restart_syscall: 1
       futex: 1
       gettid: 1
       exit: 1
@@ -110,9 +109,9 @@ enum EmbeddedPolicies {
       newfstatat: arg3 == AT_EMPTY_PATH
       # Outputs that are sockets, and the system's log.
       sendto: 1
-      # Waits for who reads and who writes; at the end, with a limit.
+      # Waits for who reads and who writes; the other is the kernel's own, where a wait is continued after the process was stopped.
       poll: 1
-      clock_nanosleep: 1
+      restart_syscall: 1
       # Stacks of ended threads, and program text that only the start needed.
       madvise: arg2 == MADV_DONTNEED
 
@@ -135,6 +134,8 @@ enum EmbeddedPolicies {
       # The launcher ends last, and short waits for it and others.
       poll: 1
       clock_nanosleep: 1
+      # The kernel's own, where a wait is continued after the process was stopped.
+      restart_syscall: 1
       shutdown: 1
       wait4: 1
       # Timers of the clock and the interval timer.
@@ -287,8 +288,9 @@ enum EmbeddedPolicies {
       # A host program that has no room for a connection is tried again; one that does not answer is given up.
       timerfd_create: 1
       timerfd_settime: 1
-      # The last bytes, at the end.
+      # The last bytes, at the end; the other is the kernel's own, where a wait is continued after the process was stopped.
       poll: 1
+      restart_syscall: 1
       # Stacks of ended threads, and program text that only the start needed.
       madvise: arg2 == MADV_DONTNEED
 
@@ -348,7 +350,6 @@ enum EmbeddedPolicies {
       # The handler of SIGSYS, which reports what is forbidden, stays.
       rt_sigaction: arg0 != SIGSYS || arg1 == 0
       rt_sigprocmask: 1
-      restart_syscall: 1
       futex: 1
       gettid: 1
       exit: 1
@@ -402,9 +403,9 @@ enum EmbeddedPolicies {
       newfstatat: arg3 == AT_EMPTY_PATH
       # Outputs that are sockets, and the system's log.
       sendto: 1
-      # Waits for who reads and who writes; at the end, with a limit.
+      # Waits for who reads and who writes; the other is the kernel's own, where a wait is continued after the process was stopped.
       ppoll: 1
-      clock_nanosleep: 1
+      restart_syscall: 1
       # Stacks of ended threads, and program text that only the start needed.
       madvise: arg2 == MADV_DONTNEED
 
@@ -427,6 +428,8 @@ enum EmbeddedPolicies {
       # The launcher ends last, and short waits for it and others.
       ppoll: 1
       clock_nanosleep: 1
+      # The kernel's own, where a wait is continued after the process was stopped.
+      restart_syscall: 1
       shutdown: 1
       wait4: 1
       # Timers of the clock and the interval timer.
@@ -579,8 +582,9 @@ enum EmbeddedPolicies {
       # A host program that has no room for a connection is tried again; one that does not answer is given up.
       timerfd_create: 1
       timerfd_settime: 1
-      # The last bytes, at the end.
+      # The last bytes, at the end; the other is the kernel's own, where a wait is continued after the process was stopped.
       ppoll: 1
+      restart_syscall: 1
       # Stacks of ended threads, and program text that only the start needed.
       madvise: arg2 == MADV_DONTNEED
 

@@ -24,6 +24,17 @@ import Testing
     thread.join()
   }
 
+  @Test func aThreadThatGoesOnIsNotWaitedForForEver() throws {
+    let mayEnd = try EventFD()
+    let thread = try PThread(name: "worker") { while mayEnd.drain() == 0 { mayEnd.wait() } }
+    #expect(!thread.join(within: 0) && !thread.join(within: 20))
+    mayEnd.signal()
+    #expect(thread.join(within: 60_000))
+    // Then at once.
+    #expect(thread.join(within: 0))
+    thread.join()
+  }
+
   @Test(arguments: [
     ("worker", "worker"), ("exactly15bytes!", "exactly15bytes!"), ("a name that is too long", "a name that is "),
     ("ÄÄÄÄÄÄÄÄÄÄ", "ÄÄÄÄÄÄÄ"),

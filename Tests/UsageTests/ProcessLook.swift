@@ -21,11 +21,16 @@ struct ProcessLook {
   /// The processes of a session.
   static func session(_ session: pid_t) -> [ProcessLook] {
     all.filter { process in
-      // After the name in parentheses: state, parent, group, session.
-      let fields = process.read("stat").split(separator: ")").last?.split(separator: " ") ?? []
+      let fields = process.fields
       return fields.count > 3 && fields[3] == "\(session)" && fields[0] != "Z"
     }
   }
+
+  /// What follows the name in parentheses: state, parent, group, session and so on.
+  private var fields: [Substring] { read("stat").split(separator: ")").last?.split(separator: " ") ?? [] }
+
+  /// What it does: R runs, S sleeps, T is stopped; empty when it has gone.
+  var state: String { fields.first.map(String.init) ?? "" }
 
   /// Its threads.
   var threads: [ProcessLook] { entries("task").compactMap { pid_t($0) }.map { ProcessLook(identifier, thread: $0) } }

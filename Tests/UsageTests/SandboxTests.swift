@@ -312,6 +312,45 @@ struct SandboxTests {
     #expect(machine.end().status == 0)
   }
 
+  /// As a debugger does it, or Ctrl-Z and fg of a shell: the kernel goes on with waits by a system call of its own, restart_syscall(2).
+  @Test func aMachineThatIsStoppedAndContinuedGoesOn() throws {
+    let machine = try start()
+    // Keepers of sockets take turns at the start.
+    #expect(Crosvm.wait { machine.processes.count == Self.deviceNames.count + 4 })
+    let processes = machine.processes
+    // KVM puts a thread of the kernel beside ours.
+    let threads = { processes.flatMap(\.threads).filter { !$0.name.hasPrefix("kvm-") } }
+    for process in processes { kill(process.identifier, SIGSTOP) }
+    #expect(Crosvm.wait { threads().allSatisfy { $0.state == "T" } })
+    for process in processes { kill(process.identifier, SIGCONT) }
+    #expect(Crosvm.wait { threads().allSatisfy { $0.state == "S" || $0.name == "vcpu0" } })
+    try expectGoesOnAndEnds(machine)
+  }
+
+  @Test func aProcessorThatWaitsForADeviceMayBeStopped() throws {
+    let machine = try start("looks", ["--serial", "type=file,path=seen,num=1"])
+    #expect(Crosvm.wait { workplace.readEnd("seen") == 0xf4 })
+    let device = try #require(machine.processes.first { $0.name == "block0" })
+    let processor = try #require(machine.look.threads.first { $0.name == "vcpu0" })
+    kill(device.identifier, SIGSTOP)
+    #expect(Crosvm.wait { device.state == "T" })
+    // It sleeps because it waits, and not just for a moment.
+    var looks = 0
+    #expect(
+      Crosvm.wait {
+        looks = processor.state == "S" ? looks + 1 : 0
+        return looks == 20
+      })
+    machine.send(SIGSTOP)
+    #expect(Crosvm.wait { processor.state == "T" })
+    machine.send(SIGCONT)
+    kill(device.identifier, SIGCONT)
+    #expect(Crosvm.wait { processor.state != "T" && workplace.readEnd("seen") == 0xf4 })
+    machine.send(SIGTERM)
+    let ending = machine.end()
+    #expect(ending.status == 0 && !ending.leavesProcesses, "\(ending)")
+  }
+
   /// As a service manager or a shell may start it: with a descriptor of its own, a secret, and without interest in children.
   @Test func whatTheMachineWasStartedWithDoesNotReachDevices() throws {
     let script = "trap '' CHLD; export SECRET=token; exec 515<spins; exec \"$@\""

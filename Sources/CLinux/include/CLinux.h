@@ -51,6 +51,7 @@ int fallocate(int fd, int mode, off_t offset, off_t length);
 long syscall(long number, ...);
 int memfd_create(const char *name, unsigned int flags);
 int posix_spawn_file_actions_addclosefrom_np(posix_spawn_file_actions_t *actions, int first);
+int pthread_clockjoin_np(pthread_t thread, void **result, clockid_t clock, const struct timespec *deadline);
 int pthread_setname_np(pthread_t thread, const char *name);
 ssize_t pwritev2(int fd, const struct iovec *buffers, int count, off_t offset, int flags);
 int statx(int directory, const char *path, int flags, unsigned int mask, struct statx *result);

@@ -53,7 +53,7 @@ public final class InputPump: Sendable {
     wake.signal()
     // Where another process reads the same input, the thread may sleep in a read of what that one took. It is left there: it holds
     // nothing but its buffer, and what it reads goes nowhere.
-    if thread.hasEnded(within: 200) { thread.join() }
+    _ = thread.join(within: 200)
   }
 
   /// Waits for input; `nil` at its end or when the pump shall stop.
