@@ -238,7 +238,7 @@ enum EmbeddedPolicies {
 
       clock_gettime: 1
       gettid: 1
-      # The signal that takes it out of the guest, and what the C library does about others at the end.
+      # The signal that takes it out of the guest; others are blocked by the C library when the thread ends.
       rt_sigprocmask: 1
       rt_sigreturn: 1
       restart_syscall: 1
@@ -532,7 +532,7 @@ enum EmbeddedPolicies {
 
       clock_gettime: 1
       gettid: 1
-      # The signal that takes it out of the guest, and what the C library does about others at the end.
+      # The signal that takes it out of the guest; others are blocked by the C library when the thread ends.
       rt_sigprocmask: 1
       rt_sigreturn: 1
       restart_syscall: 1
