@@ -3,15 +3,16 @@ import Seccomp
 
 /// Records which system calls the confined threads of the machines under test make, so that no policy allows one for nothing.
 ///
-/// The kernel counts them by the name of the thread, at the door of its filter, which only confined threads pass.
+/// The kernel counts them by the name that the thread has at the time, at the door of its filter, which only confined threads pass.
 enum SystemCalls {
   private static let tracing = "/sys/kernel/debug/tracing"
   private static let event = "events/kprobes/confined_call"
+  private static let histogram = "hist:keys=name,call:size=65536"
 
   /// Begins to record; as root, on a host whose kernel can be traced.
   static func record() throws {
-    try Child.write("p:kprobes/confined_call __seccomp_filter call=%di:s32\n", to: "\(tracing)/kprobe_events")
-    try Child.write("hist:keys=common_pid.execname,call:size=65536\n", to: "\(tracing)/\(event)/trigger")
+    try Child.write("p:kprobes/confined_call __seccomp_filter call=%di:s32 name=$comm\n", to: "\(tracing)/kprobe_events")
+    try Child.write("\(histogram)\n", to: "\(tracing)/\(event)/trigger")
   }
 
   /// Does something that is not recorded: with a filter of its own, which would be counted, too.
@@ -19,8 +20,8 @@ enum SystemCalls {
     let trigger = "\(tracing)/\(event)/trigger"
     let isRecording = Child.read(trigger).contains("size=65536")
     // Appended, for a trigger file that is written anew forgets what was counted.
-    if isRecording { try Child.append("hist:keys=common_pid.execname,call:size=65536:pause\n", to: trigger) }
-    defer { if isRecording { try? Child.append("hist:keys=common_pid.execname,call:size=65536:continue\n", to: trigger) } }
+    if isRecording { try Child.append("\(histogram):pause\n", to: trigger) }
+    defer { if isRecording { try? Child.append("\(histogram):continue\n", to: trigger) } }
     return try body()
   }
 
@@ -47,11 +48,10 @@ enum SystemCalls {
   static func recorded() -> [String] {
     var calls: [String: Set<String>] = [:]
     for line in Child.read("\(tracing)/\(event)/hist").split(separator: "\n") {
-      // { common_pid: block0          [      1234], call:          1 } hitcount:        100
-      let parts = line.split(separator: ":")
-      guard line.hasPrefix("{ common_pid:"), parts.count >= 4 else { continue }
-      let thread = parts[1].split(separator: "[")[0].trimmed
-      guard let number = parts[2].split(separator: "}").first.flatMap({ Int($0.trimmed) }) else { continue }
+      // { name: block0                              , call:          1 } hitcount:        100
+      guard line.hasPrefix("{ name:"), let border = line.firstRange(of: ", call:"), let end = line.firstIndex(of: "}") else { continue }
+      let thread = line[..<border.lowerBound].dropFirst("{ name:".count).trimmed
+      guard let number = Int(line[border.upperBound..<end].trimmed) else { continue }
       for policy in policies(of: thread) { calls[policy, default: []].insert(SeccompNames.name(ofCall: number)) }
     }
     return calls.sorted { $0.key < $1.key }.map { "calls \($0.key) " + $0.value.sorted().joined(separator: " ") }
@@ -71,11 +71,10 @@ enum SystemCalls {
     }
   }
 
-  /// What no guest test makes happen for certain, or what is not counted, and why it is allowed all the same.
+  /// What no guest test makes happen for certain, and why it is allowed all the same.
   private static let exempt = [
     "exit_group": "the end of a process that does what is forbidden: usage tests",
     "brk": "malloc decides when", "mmap": "malloc decides when", "mprotect": "malloc decides when", "munmap": "malloc decides when",
-    "vcpu rt_sigprocmask": "the C library's, when a thread ends; counted for the name that it had at its first such call",
     "rng timerfd_settime": "a guest that takes more than 64 MiB of random bytes a second, which none in the lab can: EntropyDeviceTests",
     "restart_syscall": "the kernel's own, where a wait goes on after SIGSTOP and SIGCONT: usage tests",
     "clock_gettime": "the C library's, on hosts whose clock source programs cannot read by themselves (hpet, acpi_pm)",
