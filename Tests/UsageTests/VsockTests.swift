@@ -50,6 +50,10 @@ struct VsockTests {
     if let connector = look() {
       #expect(connector.status("NoNewPrivs") == "1")
       #expect(geteuid() != 0 || connector.entries("fd") == ["0"])
+      // Of root's capabilities the one to use the sockets of others: CAP_DAC_OVERRIDE.
+      let capabilities = geteuid() == 0 ? "0000000000000002" : "0000000000000000"
+      for set in ["CapPrm", "CapEff"] { #expect(connector.status(set) == capabilities) }
+      for set in ["CapInh", "CapAmb"] { #expect(connector.status(set) == "0000000000000000") }
     }
     machine.send(SIGKILL)
     _ = machine.end()

@@ -87,6 +87,9 @@ static inline int clinux_landlock_create_ruleset(const struct landlock_ruleset_a
   return (int)syscall(SYS_landlock_create_ruleset, attributes, size, flags);
 }
 static inline int clinux_landlock_restrict_self(int ruleset) { return (int)syscall(SYS_landlock_restrict_self, ruleset, 0); }
+static inline int clinux_capget(struct __user_cap_header_struct *header, struct __user_cap_data_struct *sets) {
+  return (int)syscall(SYS_capget, header, sets);
+}
 static inline int clinux_capset(const struct __user_cap_header_struct *header, const struct __user_cap_data_struct *sets) {
   return (int)syscall(SYS_capset, header, sets);
 }

@@ -5,13 +5,23 @@ public import Platform
 /// What a process may do beyond what an ordinary one may; it can only be given up (capabilities(7)).
 public enum Privileges {
   /// Gives up all capabilities of the calling thread, now and for everything that it starts.
-  public static func dropCapabilities() throws(SystemError) {
+  ///
+  /// - Parameter kept: One below 32 that is not given up, if the thread has it.
+  public static func dropCapabilities(but kept: Int32? = nil) throws(SystemError) {
     // The bounding set while that is allowed; numbers end where the kernel knows no more.
-    for capability in 0..<UInt(64) where clinux_prctl(PR_CAPBSET_DROP, capability) < 0 && errno != EPERM { break }
+    for capability in 0..<UInt(64) where kept.map({ UInt(bitPattern: Int($0)) }) != capability {
+      if clinux_prctl(PR_CAPBSET_DROP, capability) < 0, errno != EPERM { break }
+    }
     _ = clinux_prctl(PR_CAP_AMBIENT, UInt(PR_CAP_AMBIENT_CLEAR_ALL))
     var header = __user_cap_header_struct(version: 0x2008_0522, pid: 0)
-    let none = [__user_cap_data_struct](repeating: __user_cap_data_struct(effective: 0, permitted: 0, inheritable: 0), count: 2)
-    if unsafe clinux_capset(&header, none) < 0 { throw SystemError.last("drop capabilities") }
+    var sets = [__user_cap_data_struct](repeating: __user_cap_data_struct(effective: 0, permitted: 0, inheritable: 0), count: 2)
+    if let kept {
+      if unsafe clinux_capget(&header, &sets) < 0 { throw SystemError.last("look at capabilities") }
+      let rest = sets[0].permitted & 1 << UInt32(kept)
+      sets[0] = __user_cap_data_struct(effective: rest, permitted: rest, inheritable: 0)
+      sets[1] = __user_cap_data_struct(effective: 0, permitted: 0, inheritable: 0)
+    }
+    if unsafe clinux_capset(&header, sets) < 0 { throw SystemError.last("drop capabilities") }
   }
 
   /// No program that is executed from here gains privileges; what a filter of system calls requires (PR_SET_NO_NEW_PRIVS).

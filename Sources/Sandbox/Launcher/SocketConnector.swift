@@ -30,6 +30,8 @@ enum SocketConnector {
     do {
       // The device is untrusted, and so is what may become of whoever listens to it.
       _ = clinux_prctl(PR_SET_DUMPABLE, 0)
+      // Root may connect to the sockets of others, and for that the connector is there.
+      try Privileges.dropCapabilities(but: CAP_DAC_OVERRIDE)
       try Privileges.forbidNew()
       try Privileges.forbidFiles()
       try SeccompProgram(bytes: program).install()
