@@ -29,8 +29,8 @@ enum ControlCommand {
     case "balloon_stats": return .balloonStatistics
     case "disk resize":
       let word = try arguments.value(of: ControlCommands.diskIndex) ?? ""
-      guard let index = Int(word), (0...25).contains(index) else {
-        throw UsageError(command: arguments.commandName, "\(quoted(word)) is no disk of a machine; give its number, 0 to 25")
+      guard let index = Int(word), index >= 0 else {
+        throw UsageError(command: arguments.commandName, "\(quoted(word)) is no disk of a machine; give its number, from 0")
       }
       guard try arguments.value(of: ConvertCommand.sourceFormat) == nil, !arguments.contains(ConvertCommand.backing) else {
         throw UsageError(

@@ -52,6 +52,17 @@ struct StartTests {
     try Mistake.ofKernel(name, says: "the kernel \"\(name)\" ", part).expect(status: 1, in: workplace)
   }
 
+  /// What a guest writes may be secret: it goes where the user said, or nowhere.
+  @Test func anEphemeralDiskIsKeptInTheUsersFolder() throws {
+    workplace.writeZeros("disk", count: 1 << 20)
+    try Mistake(
+      "run", "--bios", "firmware", "--block", "disk,ephemeral", says: "make a temporary file in nowhere: No such file or directory"
+    ).expect(status: 1, in: workplace, launcher: ["env", "TMPDIR=nowhere"])
+    let ending = try Crosvm.run(
+      ["run", "--bios", "firmware", "--block", "disk,ephemeral"], in: workplace, launcher: ["env", "TMPDIR=\(workplace.path)"])
+    #expect(ending.status == 0 && ending.errors.isEmpty, "\(ending)")
+  }
+
   @Test func whatDoesNotFitIntoMemoryIsNamed() throws {
     workplace.writeZeros("initramfs", count: 1 << 30)
     try Mistake.ofKernel(

@@ -6,11 +6,12 @@ internal import Platform
 struct TemporaryFile: Sendable {
   private let box: DescriptorBox
 
-  /// Makes a file in the folder for temporary files: that of TMPDIR, or /var/tmp, which is on a disk as a rule, or /tmp.
+  /// Makes a file in the folder for temporary files: that of TMPDIR and no other, for a guest's data shall not be where its owner did not
+  /// expect it; without one, /var/tmp, which is on a disk as a rule, or /tmp.
   init() throws(SystemError) {
-    let chosen = unsafe getenv("TMPDIR").map { unsafe String(cString: $0) }
+    let chosen = unsafe getenv("TMPDIR").map { unsafe String(cString: $0) } ?? ""
     var failure = SystemError("make a temporary file", code: ENOENT)
-    for folder in [chosen, "/var/tmp", "/tmp"].compactMap({ $0 }) {
+    for folder in chosen.isEmpty ? ["/var/tmp", "/tmp"] : [chosen] {
       do throws(SystemError) {
         box = DescriptorBox(try TemporaryFile.nameless(in: folder))
         return
