@@ -49,9 +49,10 @@ enum GuestTestCommand {
     if recordsCalls {
       do { try SystemCalls.record() } catch { usage("system calls cannot be recorded: \(error)") }
     }
+    // After each test, for a host may be lost later.
     let isGood = TestRunner.run(
-      tests, in: environment, workers: values["--jobs"].flatMap { Int($0) } ?? 2, claims: values["--claims"])
-    if recordsCalls { for line in SystemCalls.recorded() { print(line) } }
+      tests, in: environment, workers: values["--jobs"].flatMap { Int($0) } ?? 2, claims: values["--claims"],
+      report: { [recordsCalls] in recordsCalls ? SystemCalls.recorded() : [] })
     exit(isGood ? 0 : 1)
   }
 

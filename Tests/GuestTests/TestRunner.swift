@@ -61,8 +61,13 @@ enum TestRunner {
 
   /// Returns whether all passed.
   ///
-  /// - Parameter claims: A folder that several of these programs share, empty at first, so that each test is run by one of them.
-  static func run(_ tests: [GuestTest], in environment: TestEnvironment, workers: Int, claims: String? = nil) -> Bool {
+  /// - Parameters:
+  ///   - claims: A folder that several of these programs share, empty at first, so that each test is run by one of them. A test's file in it
+  ///     is empty until the test has ended.
+  ///   - report: What is to be said after each test.
+  static func run(
+    _ tests: [GuestTest], in environment: TestEnvironment, workers: Int, claims: String? = nil, report: @Sendable @escaping () -> [String]
+  ) -> Bool {
     let progress = Mutex(Progress())
     let work: @Sendable () -> Void = {
       while true {
@@ -85,8 +90,10 @@ enum TestRunner {
             progress.passed += 1
             print("ok   \(test.name) (\(duration) s)")
           }
+          for line in report() { print(line) }
           _ = fflush(nil)
         }
+        if let claims { try? Child.write("over\n", to: "\(claims)/\(index)") }
       }
     }
     Workers.run(count: workers, work)
