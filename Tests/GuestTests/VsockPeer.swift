@@ -48,6 +48,7 @@ enum VsockPeer {
     my %verbs = (
       "pump" => sub { my $s = reach($address); pump($s, $rest[0] * 16); drain($s) },
       "serve-pump" => sub { my $s = take(listener($address)); drain($s); pump($s, $rest[0] * 16) },
+      "serve-pumps" => sub { my $l = listener($address); while (1) { my $s = take($l); drain($s); pump($s, $rest[0] * 16) } },
       "echo" => sub { my $l = listener($address); while (1) { my $s = take($l); while (my $t = line($s)) { last if $t eq ""; all($s, $t) } } },
       "ask" => sub { my $s = reach($address); my $start = time; my $good = 0;
         for (1 .. $rest[0]) { all($s, "$_\n"); $good++ if line($s) eq "$_\n" }

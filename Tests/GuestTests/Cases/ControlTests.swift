@@ -60,7 +60,7 @@ struct SteeredGuest {
 }
 
 /// Waits in the guest for the power button, with `$pressed` as the file that says it was.
-private let waitForButton = """
+let waitForButton = """
   modprobe button; modprobe evdev; pressed=/tmp/pressed
   button=/dev/input/$(basename $(dirname $(dirname $(grep -l 'Power Button' /sys/class/input/event*/device/name))))
   (head -c 24 $button | od -An -w24 -tu2 | tr -s ' ' >$pressed.new; mv $pressed.new $pressed) &

@@ -5,7 +5,7 @@ let imageTests: [GuestTest] = [
   GuestTest("images of every kind keep what fio, ext4 and xfs write") { environment in
     let images = try Images(environment)
     defer { images.remove() }
-    let disks = ["raw", "qcow2", "qcow2-small", "qcow2-overlay"]
+    let disks = ["raw", "qcow2", "qcow2-small", "qcow2-overlay", "composite"]
     // Sums of all files, before and after they were forgotten; and the checks of both file systems.
     let script = """
       mkdir -p /tmp/m
@@ -14,7 +14,7 @@ let imageTests: [GuestTest] = [
         umount /tmp/m; echo 3 >/proc/sys/vm/drop_caches; mount /dev/$1 /tmp/m
         [ "$sum" = "$(cd /tmp/m; find . -type f | sort | xargs cat | sha256sum)" ] && echo $1-$2-same=yes; umount /tmp/m
       }
-      for d in vdb vdc vdd vde; do
+      for d in vdb vdc vdd vde vdf; do
         fio --name=v --filename=/dev/$d --rw=randrw --bsrange=512-64k --size=24M --iodepth=16 --ioengine=libaio --direct=1 \\
           --verify=crc32c --verify_fatal=1 --minimal >/dev/null 2>&1 && echo $d-fio=yes
         mkfs.ext4 -q -F /dev/$d && mount -o discard /dev/$d /tmp/m && fill $d ext4 && e2fsck -fn /dev/$d >/dev/null 2>&1 && echo $d-ext4=yes
@@ -23,7 +23,7 @@ let imageTests: [GuestTest] = [
       """
     let options = try ["-r", environment.file("root.squashfs"), "-m", "512"] + disks.flatMap { ["--block", try images.make($0)] }
     let run = try Guest(options: options, script: script, seconds: 900).run(environment)
-    for disk in ["vdb", "vdc", "vdd", "vde"] {
+    for disk in ["vdb", "vdc", "vdd", "vde", "vdf"] {
       for word in ["fio", "ext4", "ext4-same", "xfs", "xfs-same"] {
         try expect(run.value("\(disk)-\(word)") == "yes", "\(disk): \(word)", in: run)
       }
@@ -79,6 +79,36 @@ let imageTests: [GuestTest] = [
     try expect(again.status == 0 && again.value("now") == "", "an image that was not written", in: again)
     try images.check()
   },
+  GuestTest("disks are unplugged with requests on their way, three times, and work when they are back") { environment in
+    let images = try Images(environment)
+    defer { images.remove() }
+    let disks = try [images.make("raw") + ",executor=threads", images.make("qcow2"), images.make("qcow2-overlay")]
+    // The driver takes no request any more, waits for those that it has sent, and resets the device.
+    let script = """
+      job() { d=$1; shift; fio --name=v --filename=/dev/$d --bs=4k --iodepth=32 --ioengine=libaio --direct=1 "$@" >/dev/null 2>&1; }
+      count() { set -- $(cat /sys/block/$1/stat); echo $(($1 + $5)); }
+      busy() { b=$(count $1); for i in $(seq 300); do [ $(count $1) -gt $((b + 100)) ] && echo $1-busy=$n && break; sleep 0.1; done; }
+      all='vdb vdc vdd'; for d in $all; do slots="$slots $(readlink -f /sys/block/$d/device/..)"; done
+      for n in 1 2 3; do
+        for d in $all; do job $d --rw=randrw --time_based --runtime=600 & done
+        for d in $all; do busy $d; done
+        for s in $slots; do echo 1 >$s/remove; done
+        wait; echo gone=$(ls -d /sys/block/vd[bcd] 2>/dev/null | wc -l); echo 1 >/sys/bus/pci/rescan
+        for i in $(seq 50); do [ -b /dev/vdd ] && break; sleep 0.2; done
+        for d in $all; do job $d --rw=randwrite --size=4M --verify=crc32c --verify_fatal=1 && echo $d-good=$n; done
+      done
+      """
+    let options = ["-r", environment.file("root.squashfs")] + disks.flatMap { ["--block", $0] }
+    let run = try Guest(options: options, script: script, seconds: 400).run(environment)
+    for round in 1...3 {
+      for disk in ["vdb", "vdc", "vdd"] {
+        try expect(run.output.contains("\(disk)-busy=\(round)"), "\(disk) at work before turn \(round)", in: run)
+        try expect(run.output.contains("\(disk)-good=\(round)"), "\(disk) back and right after turn \(round)", in: run)
+      }
+    }
+    try expect(run.lines.count { $0 == "gone=0" } == 3, "disks that are gone in between", in: run)
+    try images.check()
+  },
   GuestTest("a full host disk and a file cut short are I/O errors, and the guest goes on") { environment in
     let folder = environment.scratchFile("full")
     unsafe _ = mkdir(folder, 0o755)
@@ -132,6 +162,13 @@ private final class Images {
     names.append(name)
     switch name {
     case "raw": try qemu("create", "-f", "raw", name, "\(Images.size)")
+    case "composite":
+      // No border of a file system's block, and one of a part that ends in the middle of the disk.
+      let first = 100 << 20 + 512
+      for (part, bytes) in [("first", first), ("second", Images.size - first)] {
+        try qemu("create", "-f", "raw", part, "\(bytes)")
+      }
+      return try makeComposite(name, [("first", first), ("second", Images.size - first)], isWritable: true)
     case "qcow2-small": try qemu("create", "-f", "qcow2", "-o", "cluster_size=4096,refcount_bits=8", name, "\(Images.size)")
     case "qcow2-overlay":
       let bytes = (0..<(4 << 20)).map { UInt8(truncatingIfNeeded: $0 / 3 ^ $0 / 4096) }
@@ -145,15 +182,26 @@ private final class Images {
     return "\(folder)/\(name)"
   }
 
-  /// Makes a composite disk of 1 KiB and 1 MiB (crosvm's cdisk_spec.proto): `head` and `body`.
+  /// Makes a composite disk of 1 KiB and 1 MiB that is only read: `head` and `body`.
   func makeComposite() throws -> String {
     try Child.write(Array("head".utf8) + [UInt8](repeating: 0, count: 1020), to: "\(folder)/head")
     try Child.write(Array("body".utf8) + [UInt8](repeating: 0, count: (1 << 20) - 4), to: "\(folder)/body")
+    return try makeComposite("small-composite", [("head", 1024), ("body", 1 << 20)], isWritable: false)
+  }
+
+  /// Makes a composite disk of files one after the other (crosvm's cdisk_spec.proto).
+  private func makeComposite(_ name: String, _ parts: [(file: String, bytes: Int)], isWritable: Bool) throws -> String {
     // Fields of a number of bytes have the number's type 2, integers type 0; integers have seven bits a byte, lowest first.
-    let parts: [[UInt8]] = [[10, 4] + Array("head".utf8), [10, 4] + Array("body".utf8) + [16, 0x80, 8]]
-    let message: [UInt8] = [8, 2] + parts.flatMap { [18, UInt8($0.count)] + $0 } + [24, 0x80, 0x88, 0x40]
-    try Child.write(Array("composite_disk\u{1d}".utf8) + message, to: "\(folder)/composite")
-    return "\(folder)/composite,format=composite,ro"
+    func varint(_ value: Int) -> [UInt8] { value < 128 ? [UInt8(value)] : [UInt8(value & 127) | 128] + varint(value >> 7) }
+    func field(_ number: UInt8, _ bytes: [UInt8]) -> [UInt8] { [number << 3 | 2] + varint(bytes.count) + bytes }
+    func field(_ number: UInt8, _ value: Int) -> [UInt8] { [number << 3] + varint(value) }
+    var (message, offset) = (field(1, 2), 0)
+    for part in parts {
+      message += field(2, field(1, Array(part.file.utf8)) + field(2, offset) + field(3, isWritable ? 1 : 0))
+      offset += part.bytes
+    }
+    try Child.write(Array("composite_disk\u{1d}".utf8) + message + field(3, offset), to: "\(folder)/\(name)")
+    return "\(folder)/\(name),format=composite" + (isWritable ? "" : ",ro")
   }
 
   /// Makes an Android sparse image of one block that is filled with "fill".
@@ -166,7 +214,7 @@ private final class Images {
 
   /// Expects `qemu-img check` to find nothing, not even lost clusters, in those that it knows.
   func check() throws {
-    for name in names where name != "raw" { try qemu("check", name) }
+    for name in names where name.hasPrefix("qcow2") { try qemu("check", name) }
   }
 
   /// What the images take on the host, in blocks of 512 bytes.

@@ -96,6 +96,29 @@ let vsockTests: [GuestTest] =
           try expect(run.value("nobody") == "1", "a reset where nobody listens", in: run)
         }
       },
+      GuestTest("vsock (\(way)): 40 turns of suspend and resume under traffic lose no byte") { environment in
+        try way.run(environment) { bench in
+          let server = try bench.host("serve-pumps", bench.hostListens(1009), "4")
+          try expect(server.waits(for: "ready"), "a server on the host")
+          let script =
+            waitForButton + """
+
+              rounds=0; until [ -e $pressed ]; do
+                perl /dev/vdb pump vsock:2:1009 4 >/tmp/o 2>&1; grep -q 'received=64 bad=0 left=0' /tmp/o || { echo BAD; cat /tmp/o; }
+                rounds=$((rounds + 1)); [ $rounds = 1 ] && echo READY
+              done; echo rounds=$rounds
+              """
+          let guest = try bench.steer(script)
+          try expect(guest.running.waitForOutput("READY", seconds: 200), "a guest with traffic")
+          var refusals: [String] = []
+          for _ in 0..<40 { refusals += try [guest.ask("suspend"), guest.ask("resume")].compactMap(\.self) }
+          if let refusal = try guest.ask("powerbtn") { refusals.append(refusal) }
+          let run = guest.running.end(nil, seconds: 200)
+          _ = server.end(SIGKILL)
+          try expect(refusals.isEmpty, "all turns to work, not \(refusals)", in: run)
+          try expect(!run.output.contains("BAD") && run.value("rounds").flatMap { Int($0) } ?? 0 > 1, "every byte in each round", in: run)
+        }
+      },
       GuestTest("vsock (\(way)): sequenced packets keep their borders") { environment in
         try way.run(environment) { bench in
           let server = try bench.host("serve-packets", bench.hostListens(1008), sequenced: true)
@@ -191,12 +214,16 @@ final class VsockBench {
   }
 
   /// Boots the guest.
-  func start(_ script: String) throws -> RunningGuest {
+  func start(_ script: String) throws -> RunningGuest { try guest(script).start(environment) }
+
+  /// Boots the guest, with a control socket.
+  func steer(_ script: String) throws -> SteeredGuest { try SteeredGuest(guest(script), environment) }
+
+  private func guest(_ script: String) -> Guest {
     let vsock = way == .ours ? "cid=\(context),socket=\(socket)" : "cid=\(context)"
-    return try Guest(
+    return Guest(
       options: ["-m", "512", "-r", environment.file("root.squashfs"), "--disk", program, "--vsock", vsock],
-      script: "modprobe vmw_vsock_virtio_transport\n" + script
-    ).start(environment)
+      script: "modprobe vmw_vsock_virtio_transport\n" + script)
   }
 
   /// Waits for the guest's end.
