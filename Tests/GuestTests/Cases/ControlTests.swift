@@ -159,8 +159,8 @@ let controlTests: [GuestTest] = [
       waitForButton + """
 
         modprobe virtio_balloon; mkdir /tmp/memory; mount -t tmpfs -o size=300m none /tmp/memory
-        head -c 200M /dev/zero | tr '\\0' x >/tmp/memory/file; echo WRITTEN
-        sleep 20; rm /tmp/memory/file; echo FREED
+        head -c 200M /dev/zero >/tmp/memory/file; echo WRITTEN
+        sleep 8; rm /tmp/memory/file; echo FREED
         wait
         """
     let options = ["-m", "1024", "-r", environment.file("root.squashfs")]

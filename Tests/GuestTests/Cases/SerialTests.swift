@@ -19,7 +19,8 @@ let serialTests: [GuestTest] = [
       i=0; while [ $i -lt 1000 ]; do echo "line $i of a paste that is longer than any buffer between here and there"; i=$((i+1)); done \
       | cmp - /tmp/paste && echo same=$((1+1))
       """
-    let input = "stty -echo; cat >/tmp/paste <<END\n" + lines.joined(separator: "\n") + "\nEND\n\(compare)\nexit\n"
+    // A terminal gives a line at a time; at first nobody reads, so that all that holds some is full.
+    let input = "stty -echo; sleep 5; head -n 1000 >/tmp/paste\n" + lines.joined(separator: "\n") + "\n\(compare)\nexit\n"
     let run = try Guest(input: input, seconds: 900).run(environment)
     // The sum, because the console also shows what was typed.
     try expect(run.output.contains("same=2"), "all 1000 lines in the guest", in: run)
