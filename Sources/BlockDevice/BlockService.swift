@@ -52,7 +52,7 @@ final class BlockService {
   /// Wakes the thread when the disk's limits allow more; there where there are limits.
   private let turn: TimerFD?
   /// What was given back since the driver was last told.
-  private var hold = InterruptHold()
+  private var hold = InterruptModeration()
 
   /// - Parameter lender: Lends the ring, until the service has run, or was not made.
   init(queue: VirtQueue, memory: GuestMemory, shared: Shared, command: WorkerCommand, lender: Handover<IOUring>) throws {
@@ -249,8 +249,7 @@ final class BlockService {
   /// Interrupts the driver once for all answers since the last time.
   private func interrupt() {
     guard hold.hasAnswers else { return }
-    hold.reset()
-    queue.notify()
+    hold.tell { queue.notify() }
   }
 
   private func end(_ slot: Int, code: Int32) {

@@ -1,7 +1,7 @@
 internal import Glibc
 internal import GuestMemory
 
-/// Decides whether answers wait a little for their interrupt.
+/// Decides whether answers wait a little for their interrupt, where nobody waits for them (else see `InterruptModeration`).
 ///
 /// A driver that has many requests under way makes them available one by one, and a device that ends each before the next is there would
 /// interrupt it for each; every interrupt, and every doorbell after one, costs the guest an exit. So after a round the queue is looked at
