@@ -71,9 +71,15 @@ struct Guest {
     let guest = try start(environment)
     let isSilent = !guest.waitForFirstWord(seconds: min(seconds, Self.patience))
     let run = guest.end(isSilent ? SIGKILL : nil, seconds: seconds)
-    guard run.output.isEmpty, isSilent || run.errors.contains("triple fault") else { return run }
+    guard run.output.isEmpty, isSilent || run.errors.contains("triple fault") else { return try ended(run) }
     print("note: a guest was lost before its first word (\(isSilent ? "it hung" : "a triple fault")), and is started again")
-    return try start(environment).end(nil, seconds: seconds)
+    return try ended(try start(environment).end(nil, seconds: seconds))
+  }
+
+  /// A guest that had to be stopped has not done what it should, whatever it said.
+  private func ended(_ run: GuestRun) throws -> GuestRun {
+    try expect(run.status != nil, "the guest ends within \(seconds) seconds", in: run)
+    return run
   }
 
   /// Boots the guest.
