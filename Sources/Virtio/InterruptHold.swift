@@ -1,6 +1,3 @@
-internal import Glibc
-internal import GuestMemory
-
 /// Decides whether answers wait a little for their interrupt, where nobody waits for them (else see `InterruptModeration`).
 ///
 /// A driver that has many requests under way makes them available one by one, and a device that ends each before the next is there would
@@ -11,14 +8,11 @@ internal import GuestMemory
 public struct InterruptHold: Sendable {
   /// How often the queue is looked at: with a pause in between, some 5 microseconds.
   private static let looks = 200
-  /// The most requests and bytes that wait for an interrupt: whoever works that hard is told, so that both sides work at the same time.
-  private static let most = (requests: 16, bytes: UInt64(256) << 10)
   /// How many vain rounds end the lingering, and how many rounds later it is tried again.
   private static let patience = 4
   private static let restart = 64
 
-  private var requests = 0
-  private var bytes: UInt64 = 0
+  private var held = HeldAnswers()
   private var credit = InterruptHold.patience
   private var skipped = 0
 
@@ -26,23 +20,16 @@ public struct InterruptHold: Sendable {
   public init() {}
 
   /// Whether requests were given back since the driver was last told.
-  public var hasAnswers: Bool { requests > 0 }
+  public var hasAnswers: Bool { !held.isEmpty }
 
   /// Whether the answers may wait for others.
-  public var mayHold: Bool { hasAnswers && requests < InterruptHold.most.requests && bytes < InterruptHold.most.bytes }
+  public var mayHold: Bool { held.mayWait(for: HeldAnswers.most.requests) }
 
   /// Notes that a request was given back.
-  public mutating func add(bytes: UInt64) {
-    requests += 1
-    let (sum, overflow) = self.bytes.addingReportingOverflow(bytes)
-    self.bytes = overflow ? .max : sum
-  }
+  public mutating func add(bytes: UInt64) { held.add(bytes: bytes) }
 
   /// Notes that the driver was told.
-  public mutating func reset() {
-    requests = 0
-    bytes = 0
-  }
+  public mutating func reset() { held.removeAll() }
 
   /// Looks for more requests for a moment, if that has paid of late.
   ///
@@ -53,17 +40,8 @@ public struct InterruptHold: Sendable {
       return false
     }
     skipped = 0
-    let pays = InterruptHold.look(hasMore)
+    let pays = HeldAnswers.look(times: InterruptHold.looks, hasMore) || hasMore()
     credit = pays ? InterruptHold.patience : max(0, credit - 1)
     return pays
-  }
-
-  private static func look(_ hasMore: () -> Bool) -> Bool {
-    for _ in 0..<looks {
-      if hasMore() { return true }
-      pauseBetweenLooks()
-    }
-    sched_yield()
-    return hasMore()
   }
 }

@@ -1,5 +1,3 @@
-internal import Glibc
-internal import GuestMemory
 public import Platform
 
 /// Decides how many answers share an interrupt, where the driver waits for answers.
@@ -12,8 +10,8 @@ public import Platform
 /// A wait is worth no more than what it may save: it lasts as long as a few interrupts take, which is measured, for it differs a hundredfold
 /// between hosts. Meanwhile others may run: on a host with fewer processors than those who want one, the driver is one of them.
 public struct InterruptModeration: Sendable {
-  /// The most requests and bytes that wait for an interrupt: whoever works that hard is told, so that both sides work at the same time.
-  private static let most = (requests: 16, bytes: UInt64(256) << 10)
+  /// From how many requests under way on it makes no difference: half of them are as many as may wait.
+  private static let deepest = 2 * HeldAnswers.most.requests
   /// How many times what it takes to interrupt, and how many nanoseconds at most, a wait lasts: with the exits that the driver has for an
   /// interrupt and a doorbell, it costs some times what is measured here.
   private static let patience = (interrupts: UInt64(8), longest: UInt64(1_000_000))
@@ -25,8 +23,7 @@ public struct InterruptModeration: Sendable {
   private static let looks = 32
 
   private let now: @Sendable () -> UInt64
-  private var requests = 0
-  private var bytes: UInt64 = 0
+  private var held = HeldAnswers()
   /// How many requests the driver has under way, as far as was seen.
   private var depth = 1
   /// Whether more are waited for now than there were, in how many interrupts that is tried, and how many lie between two trials.
@@ -43,35 +40,30 @@ public struct InterruptModeration: Sendable {
   public init(now: @escaping @Sendable () -> UInt64 = { monotonicNanoseconds() }) { self.now = now }
 
   /// Whether requests were given back since the driver was last told.
-  public var hasAnswers: Bool { requests > 0 }
+  public var hasAnswers: Bool { !held.isEmpty }
 
   /// Whether the answers may wait for others.
-  public var mayHold: Bool { hasAnswers && requests < goal && bytes < InterruptModeration.most.bytes }
+  public var mayHold: Bool { held.mayWait(for: goal) }
 
-  private var goal: Int { isTrial ? min(depth + 1, InterruptModeration.most.requests) : (depth + 1) / 2 }
+  private var goal: Int { isTrial ? min(depth + 1, HeldAnswers.most.requests) : (depth + 1) / 2 }
 
   /// Notes that a request was given back.
-  public mutating func add(bytes: UInt64) {
-    requests += 1
-    let (sum, overflow) = self.bytes.addingReportingOverflow(bytes)
-    self.bytes = overflow ? .max : sum
-  }
+  public mutating func add(bytes: UInt64) { held.add(bytes: bytes) }
 
   /// Tells the driver of all answers since the last time.
   public mutating func tell(_ interrupt: () -> Void) {
-    if isTrial, requests >= goal {
-      depth = min(depth * 2, InterruptModeration.most.requests * 2)
+    if isTrial, held.requests >= goal {
+      depth = min(depth * 2, InterruptModeration.deepest)
       interval = 1
     }
-    requests = 0
-    bytes = 0
+    held.removeAll()
     prepareTrial()
     time(interrupt)
   }
 
   private mutating func prepareTrial() {
     isTrial = false
-    guard depth < InterruptModeration.most.requests * 2 else { return }
+    guard depth < InterruptModeration.deepest else { return }
     untilTrial -= 1
     guard untilTrial <= 0 else { return }
     isTrial = true
@@ -98,7 +90,7 @@ public struct InterruptModeration: Sendable {
   /// - Returns: Whether there are some.
   public mutating func linger(_ hasMore: () -> Bool) -> Bool {
     if look(hasMore) { return true }
-    depth = max(1, requests)
+    depth = max(1, held.requests)
     isTrial = false
     interval = min(interval * 2, InterruptModeration.rarestTrial)
     untilTrial = interval
@@ -109,11 +101,7 @@ public struct InterruptModeration: Sendable {
     let patience = min(cost * InterruptModeration.patience.interrupts, InterruptModeration.patience.longest)
     let start = now()
     repeat {
-      for _ in 0..<InterruptModeration.looks {
-        if hasMore() { return true }
-        pauseBetweenLooks()
-      }
-      sched_yield()
+      if HeldAnswers.look(times: InterruptModeration.looks, hasMore) { return true }
     } while now() &- start < patience
     return hasMore()
   }
