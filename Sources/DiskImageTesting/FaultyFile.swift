@@ -20,6 +20,8 @@ public final class FaultyFile: ImageFile {
   private static let sector = 512
   private let state: Mutex<State>
   private let limit: Int
+  /// Whether it stands for a block device, which has all its bytes from the start.
+  public let hasFixedLength: Bool
   /// The bytes that the file began with.
   public let length: UInt64
 
@@ -29,9 +31,11 @@ public final class FaultyFile: ImageFile {
   ///   - content: Its bytes; all of them are on the disk.
   ///   - operationsLeft: How many operations are done before all fail; nil for no end.
   ///   - limit: The most bytes that it may have; writes beyond fail.
-  public init(_ content: [UInt8] = [], operationsLeft: Int? = nil, limit: Int = 64 << 20) {
+  ///   - hasFixedLength: Whether `content` is all that it may have.
+  public init(_ content: [UInt8] = [], operationsLeft: Int? = nil, limit: Int = 64 << 20, hasFixedLength: Bool = false) {
     length = UInt64(content.count)
-    self.limit = limit
+    self.limit = hasFixedLength ? content.count : limit
+    self.hasFixedLength = hasFixedLength
     state = Mutex(State(content: content, durable: content, operationsLeft: operationsLeft))
   }
 
@@ -130,7 +134,7 @@ public final class FaultyFile: ImageFile {
   public func extend(to length: UInt64) -> Int32 {
     state.withLock { state in
       if let code = FaultyFile.count(&state) { return code }
-      guard length <= UInt64(limit) else { return EFBIG }
+      guard length <= UInt64(limit) else { return hasFixedLength ? ENOSPC : EFBIG }
       if state.content.count < Int(length) { state.content += [UInt8](repeating: 0, count: Int(length) - state.content.count) }
       return 0
     }

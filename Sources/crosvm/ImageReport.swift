@@ -57,7 +57,7 @@ enum ImageReport {
       lines.append(
         "version: \(header.version), clusters of \(1 << header.clusterBits) bytes, refcounts of \(1 << header.refcountOrder) bits")
       if let name = header.backingName {
-        lines.append("backing file: \(name.debugDescription), format \(header.backingFormat ?? "not told")")
+        lines.append("backing file: \(name.debugDescription), format \(header.backingFormat?.debugDescription ?? "not told")")
       }
       if header.snapshotCount > 0 { lines.append("internal snapshots: \(header.snapshotCount)") }
       if header.isDirty { lines.append("it was not closed; crosvm disk check tells whether something is wrong") }

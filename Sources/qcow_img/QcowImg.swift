@@ -65,14 +65,28 @@ enum QcowImg {
     var chunk = [UInt8](repeating: 0, count: 1 << 20)
     var offset: UInt64 = 0
     while true {
-      let count = unsafe chunk.withUnsafeMutableBytes { unsafe read(file.number, $0.baseAddress, $0.count) }
-      if count < 0, errno == EINTR { continue }
-      guard count >= 0 else { throw SystemError.last("read \(source)") }
+      let count = try fill(&chunk, from: file.number, source)
       if count == 0 { break }
       try writer.write(chunk.prefix(count), at: offset)
       offset += UInt64(count)
     }
     try writer.finish()
+  }
+
+  /// Reads until the buffer is full or the source ends: a pipe gives less at a time, which would be no whole sectors.
+  private static func fill(_ chunk: inout [UInt8], from descriptor: Int32, _ source: String) throws -> Int {
+    var filled = 0
+    while filled < chunk.count {
+      // In bounds: what is left of the buffer.
+      let count = unsafe chunk.withUnsafeMutableBytes {
+        unsafe read(descriptor, $0.baseAddress.map { unsafe $0 + filled }, $0.count - filled)
+      }
+      if count < 0, errno == EINTR { continue }
+      guard count >= 0 else { throw SystemError.last("read \(source)") }
+      if count == 0 { break }
+      filled += count
+    }
+    return filled
   }
 
   private static func convert(_ source: String, to target: String) throws {

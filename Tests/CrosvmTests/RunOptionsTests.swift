@@ -89,7 +89,8 @@ struct RunOptionsTests {
 
   @Test func disksKeepTheOrderOfTheCommandLine() throws {
     let configuration = try configuration(
-      "--rwdisk", "a", "-r", "b", "k", "-d", "c,block-size=4096", "--block", "e,ro,direct,sparse=off,lock=false,id=x y", "--rwroot", "f")
+      "--rwdisk", "a", "-r", "b", "k", "-d", "c,block-size=4096", "--block", "e,ro,direct,sparse=off,lock=false,id=x y", "--rwroot", "f",
+      "--qcow", "g", "--rwqcow", "h")
     #expect(
       configuration.disks == [
         disk("a"),
@@ -108,7 +109,7 @@ struct RunOptionsTests {
           $0.isLocked = false
           $0.id = "x y"
         },
-        disk("f") { $0.isRoot = true },
+        disk("f") { $0.isRoot = true }, disk("g") { $0.isReadOnly = true }, disk("h"),
       ])
   }
 

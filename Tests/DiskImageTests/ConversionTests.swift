@@ -85,6 +85,32 @@ import Testing
     unsafe #expect(access(folder["c"], F_OK) != 0)
   }
 
+  /// Where the file system has no files without a name.
+  @Test func aNewFileHasItsNameOnlyWhenItIsComplete() throws {
+    let folder = try Folder()
+    let path = folder["new"]
+    do {
+      let file = try NewFile(path: path, mayBeNameless: false)
+      #expect(!exists(path))
+      #expect(ftruncate(file.number, 1) == 0)
+      try file.keep()
+    }
+    #expect(exists(path) && !exists("\(path).\(getpid()).part"))
+    #expect(throws: DiskError.exists(path)) { _ = try NewFile(path: path, mayBeNameless: false) }
+    let other = folder["other"]
+    do {
+      let file = try NewFile(path: other, mayBeNameless: false)
+      try makeFile(other, [1])
+      do throws(DiskError) {
+        try file.keep()
+        Issue.record("it took another file's name")
+      } catch { #expect(error == .exists(other)) }
+    }
+    #expect(!exists("\(other).\(getpid()).part"))
+  }
+
+  private func exists(_ path: String) -> Bool { unsafe access(path, F_OK) == 0 }
+
   @Test func theEndOfANameTellsTheFormat() {
     for name in ["a.raw", "x/b.IMG"] { #expect(ImageConversion.Target(path: name) == .raw) }
     for name in ["a.qcow2", "/tmp/a.b.qcow"] { #expect(ImageConversion.Target(path: name) == .qcow2(Qcow2Image.Format())) }

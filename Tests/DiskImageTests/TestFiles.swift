@@ -83,22 +83,22 @@ func imageWhenFree(path: String, options: RawImage.Options) throws -> RawImage {
   return try RawImage(path: path, options: options)
 }
 
-/// The ways to an image: through io_uring on a disk and in memory, past the page cache, and by plain system calls.
+/// The ways to an image: through io_uring on a disk and in memory, past the page cache, and by plain system calls, the page cache used or not.
 enum Way: CaseIterable, CustomTestStringConvertible {
-  case ring, ringInMemory, direct, inline
+  case ring, ringInMemory, direct, inline, directInline
 
   var testDescription: String { "\(self)" }
   var parent: String { self == .ringInMemory ? "/dev/shm" : "/tmp" }
 
   func channel(_ path: String, depth: Int = 4, readOnly: Bool = false) throws -> any DiskChannel {
     var options = RawImage.Options()
-    options.isDirect = self == .direct
+    options.isDirect = self == .direct || self == .directInline
     options.isReadOnly = readOnly
     // A lock may outlive its image for a moment: see `imageWhenFree`.
     options.isLocked = false
     let image = try RawImage(path: path, options: options)
     let channel: any DiskChannel =
-      self == .inline
+      self == .inline || self == .directInline
       ? try InlineChannel(disk: image, depth: depth, buffers: nil)
       : try image.makeChannel(depth: depth, buffers: nil, ring: try? IOUring(depth: depth))
     try channel.start()

@@ -73,6 +73,10 @@ struct QcowImgTests {
     // The last sector is filled up.
     try Tool.run(
       "qemu-io", "-f", "qcow2", "-c", "read -P 9 0 1000", "-c", "read -P 0 1000 24", "-c", "read -P 5 1024 1024", "a", in: workplace)
+    // A pipe gives less at a time than a sector.
+    workplace.write("pipe", Array("(head -c 700 bytes; sleep 0.2; head -c 800 bytes) | \(Crosvm.sibling("qcow_img")) dd a /dev/stdin".utf8))
+    try Tool.run("sh", "pipe", in: workplace)
+    try Tool.run("qemu-io", "-f", "qcow2", "-c", "read -P 9 0 1500", "-c", "read -P 0 1500 36", "a", in: workplace)
     try Tool.run("qemu-img", "create", "-q", "-f", "qcow2", "small", "64k", in: workplace)
     workplace.writeZeros("more", count: 65536 + 512)
     let ending = try qcowImg("dd", "small", "more")

@@ -187,6 +187,10 @@ static const int clinux_O_PATH = 010000000;
 static const int clinux_O_TMPFILE = 020000000 | O_DIRECTORY;
 static const int clinux_SEEK_DATA = 3, clinux_SEEK_HOLE = 4;
 static const int clinux_AT_EMPTY_PATH = 0x1000, clinux_RWF_DSYNC = RWF_DSYNC, clinux_RWF_NOWAIT = RWF_NOWAIT;
+// renameat2(2) with RENAME_NOREPLACE.
+static inline int clinux_rename_noreplace(const char *old_path, const char *new_path) {
+    return (int)syscall(SYS_renameat2, AT_FDCWD, old_path, AT_FDCWD, new_path, 1);
+}
 static inline void *clinux_MAP_FAILED(void) { return MAP_FAILED; }
 static inline int clinux_SIGRTMIN(void) { return SIGRTMIN; }
 

@@ -14,7 +14,10 @@ extension RingChannel {
 
   func beginAllocation(_ slot: Int) throws(SystemError) {
     switch table.transfers[slot].operation {
-    case .discard where !image.discards || lacksPunchHole: ended.append(slot: slot, code: 0)
+    case .discard where !image.discards: ended.append(slot: slot, code: 0)
+    case .discard where lacksPunchHole:
+      let transfer = table.transfers[slot]
+      ended.append(slot: slot, code: image.discardDevice(offset: transfer.offset, count: transfer.remaining))
     case .discard: try queueAllocation(slot, .punchHole)
     case .writeZeroes(mayDiscard: true) where image.discards && !lacksPunchHole: try queueAllocation(slot, .punchHole)
     default: try lacksZeroRange ? queueZeroes(slot) : queueAllocation(slot, .zeroRange)

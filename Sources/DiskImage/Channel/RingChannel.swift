@@ -19,13 +19,11 @@ final class RingChannel: DiskChannel {
   var lacksZeroRange = false
   /// Whether the kernel would pass writes to the page cache to a thread of its own; unknown before the first.
   private var writesBlock: Bool?
-  /// Zeroes to write, and memory for what is not aligned; made when first needed.
+  /// Zeroes to write; made when first needed.
   var zeroes: MemoryMapping?
-  private var bounce: MemoryMapping?
 
   /// Completions with this bit tell of a watched descriptor; those below it of a slot.
   private static let watchToken: UInt64 = 1 << 32
-  private static let bounceSize = 1 << 20
   /// Up to here a copy from or to host memory is not worth a helper thread; above, orders to end must not wait for it.
   private static let smallCopy: UInt64 = 1 << 20
   /// Up to here a copy to the page cache takes less time than waking a helper thread.
@@ -72,7 +70,7 @@ final class RingChannel: DiskChannel {
         if image.isMemory, count <= RingChannel.smallCopy {
           ended.append(slot: slot, code: table.transferAll(slot, isWrite: isWrite, disk: image))
         } else if image.bufferAlignment > 1, !table.buffersAreAligned(slot, to: image.bufferAlignment) {
-          ended.append(slot: slot, code: try transferUnaligned(slot, isWrite: isWrite))
+          ended.append(slot: slot, code: table.transferAll(slot, isWrite: isWrite, disk: image))
         } else if isWrite, !isDurable, !image.options.isDirect, count <= RingChannel.smallWrite, blocksOnWrite(slot) {
           ended.append(slot: slot, code: table.transferAll(slot, isWrite: true, disk: image))
         } else {
@@ -82,15 +80,6 @@ final class RingChannel: DiskChannel {
       case .discard, .writeZeroes: try beginAllocation(slot)
       }
     } catch { ended.append(slot: slot, code: error.code) }
-  }
-
-  private func transferUnaligned(_ slot: Int, isWrite: Bool) throws(SystemError) -> Int32 {
-    let memory: MemoryMapping
-    if let bounce { memory = bounce } else { memory = try .anonymous(count: RingChannel.bounceSize) }
-    bounce = memory
-    let transfer = table.transfers[slot]
-    return unsafe image.transfer(
-      isWrite: isWrite, vectors: table.vectors(slot), offset: transfer.offset, isDurable: transfer.isDurable, through: memory)
   }
 
   /// Whether a write to the page cache has no other way than to wait for it, in this thread or in one of the kernel's.

@@ -15,6 +15,17 @@ internal import Platform
   }
 }
 
+extension BufferVectors {
+  /// Whether address and length of every buffer are multiples of a power of two.
+  func areAligned(to alignment: Int) -> Bool {
+    guard alignment > 1 else { return true }
+    var bits: UInt = 0
+    // In bounds: the list has `count` buffers.
+    for index in unsafe 0..<count { unsafe bits |= UInt(bitPattern: first[index].iov_base) | UInt(first[index].iov_len) }
+    return bits & UInt(alignment - 1) == 0
+  }
+}
+
 /// What one slot of a channel is doing.
 struct Transfer {
   var operation = DiskOperation.flush
@@ -113,10 +124,5 @@ struct Transfer {
   }
 
   /// Whether address and length of every buffer are multiples of `alignment`.
-  func buffersAreAligned(_ slot: Int, to alignment: Int) -> Bool {
-    let list = unsafe list(slot)
-    var bits: UInt = 0
-    for index in 0..<transfers[slot].bufferCount { unsafe bits |= UInt(bitPattern: list[index].iov_base) | UInt(list[index].iov_len) }
-    return bits & UInt(alignment - 1) == 0
-  }
+  func buffersAreAligned(_ slot: Int, to alignment: Int) -> Bool { unsafe vectors(slot).areAligned(to: alignment) }
 }

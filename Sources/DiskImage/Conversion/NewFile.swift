@@ -8,29 +8,35 @@ public struct NewFile: ~Copyable {
   /// The name that it will have.
   public let path: String
   private let descriptor: OwnedDescriptor
-  /// Where the file system has no files without a name, it has its name from the start, until it is given up.
-  private var hasName: Bool
+  /// The name that it has meanwhile, where the file system has no files without one.
+  private var temporary: String?
 
   /// Begins a file.
   ///
+  /// - Parameter mayBeNameless: Whether the file system is asked for a file without a name. Where it has none, or without this, the file is
+  ///   beside its place until it is complete, and an end by a signal leaves it there.
   /// - Throws: `DiskError.exists` when there is something with that name; `missing` without a folder to hold it.
-  public init(path: String) throws(DiskError) {
+  public init(path: String, mayBeNameless: Bool = true) throws(DiskError) {
     self.path = path
     var status = stat()
     if unsafe lstat(path, &status) == 0 { throw .exists(path) }
-    let folder = path.lastIndex(of: "/").map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "."
     do throws(SystemError) {
-      descriptor = try OwnedDescriptor.open(folder, flags: clinux_O_TMPFILE | O_RDWR, mode: 0o666)
-      hasName = false
-    } catch {
-      switch error.code {
-      case EOPNOTSUPP, EISDIR, EINVAL, ENOSYS:
-        do { descriptor = try OwnedDescriptor.open(path, flags: O_RDWR | O_CREAT | O_EXCL, mode: 0o666) } catch {
-          throw .cannotCreate(path, error)
-        }
-        hasName = true
-      default: throw .cannotCreate(path, error)
+      if mayBeNameless, let nameless = try NewFile.nameless(besides: path) {
+        descriptor = nameless
+      } else {
+        let name = "\(path).\(getpid()).part"
+        descriptor = try OwnedDescriptor.open(name, flags: O_RDWR | O_CREAT | O_EXCL, mode: 0o666)
+        temporary = name
       }
+    } catch { throw .cannotCreate(path, error) }
+  }
+
+  /// A file without a name in the folder of another; nil where the file system has no such files.
+  private static func nameless(besides path: String) throws(SystemError) -> OwnedDescriptor? {
+    let folder = path.lastIndex(of: "/").map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "."
+    do throws(SystemError) { return try OwnedDescriptor.open(folder, flags: clinux_O_TMPFILE | O_RDWR, mode: 0o666) } catch {
+      guard [EOPNOTSUPP, EISDIR, EINVAL, ENOSYS].contains(error.code) else { throw error }
+      return nil
     }
   }
 
@@ -39,15 +45,22 @@ public struct NewFile: ~Copyable {
 
   /// Gives the file its name. It is not put on stable storage by that.
   public consuming func keep() throws(DiskError) {
-    if hasName {
-      hasName = false
-      return
-    }
-    let source = "/proc/self/fd/\(descriptor.number)"
-    guard unsafe linkat(AT_FDCWD, source, AT_FDCWD, path, AT_SYMLINK_FOLLOW) == 0 else {
-      throw errno == EEXIST ? .exists(path) : .cannotCreate(path, .last("name"))
-    }
+    let code = temporary.map { NewFile.rename($0, path) } ?? link(descriptor.number)
+    guard code == 0 else { throw code == EEXIST ? .exists(path) : .cannotCreate(path, SystemError("name", code: code)) }
+    temporary = nil
   }
 
-  deinit { if hasName { unsafe _ = unlink(path) } }
+  private func link(_ number: Int32) -> Int32 {
+    unsafe linkat(AT_FDCWD, "/proc/self/fd/\(number)", AT_FDCWD, path, AT_SYMLINK_FOLLOW) == 0 ? 0 : errno
+  }
+
+  /// Gives a file another name, unless something has that name; returns zero or an `errno`.
+  private static func rename(_ old: String, _ new: String) -> Int32 {
+    if unsafe Glibc.link(old, new) == 0 { return unsafe unlink(old) == 0 ? 0 : errno }
+    // Not every file system lets a file have two names.
+    guard errno == EPERM || errno == EOPNOTSUPP else { return errno }
+    return unsafe clinux_rename_noreplace(old, new) == 0 ? 0 : errno
+  }
+
+  deinit { if let temporary { unsafe _ = unlink(temporary) } }
 }

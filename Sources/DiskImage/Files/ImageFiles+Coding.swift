@@ -36,11 +36,13 @@ extension ImageFiles {
     writer.put(facts.alignment)
     writer.put(facts.bufferAlignment)
     writer.put(facts.isMemory)
+    writer.put(facts.isDevice)
   }
 
   private static func facts(from reader: inout ByteReader) throws -> RawImage.Facts {
     RawImage.Facts(
-      size: try reader.get(), alignment: try reader.get(), bufferAlignment: try reader.get(), isMemory: try reader.getBool())
+      size: try reader.get(), alignment: try reader.get(), bufferAlignment: try reader.get(), isMemory: try reader.getBool(),
+      isDevice: try reader.getBool())
   }
 
   /// Takes files that another process opened, and locked where that was asked for.

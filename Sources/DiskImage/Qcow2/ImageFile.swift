@@ -9,6 +9,9 @@ public protocol ImageFile: AnyObject, Sendable {
   /// The file's bytes when it was opened.
   var length: UInt64 { get }
 
+  /// Whether it cannot become longer: a block device. What it holds where the image has nothing yet is not known.
+  var hasFixedLength: Bool { get }
+
   /// Reads into a list of buffers. Returns how many bytes there were, or a negated `errno`.
   @unsafe func read(_ vectors: BufferVectors, at offset: UInt64) -> Int
 
@@ -25,9 +28,17 @@ public protocol ImageFile: AnyObject, Sendable {
   func punchHole(at offset: UInt64, count: UInt64) -> Int32
 }
 
+extension ImageFile {
+  /// A file grows.
+  public var hasFixedLength: Bool { false }
+}
+
 extension RawImage: ImageFile {
   /// The file's bytes when it was opened.
   public var length: UInt64 { openedLength }
+
+  /// Whether it is a block device.
+  public var hasFixedLength: Bool { isDevice }
 
   /// Reads by one system call.
   @unsafe public func read(_ vectors: BufferVectors, at offset: UInt64) -> Int {
@@ -42,8 +53,9 @@ extension RawImage: ImageFile {
   /// fdatasync(2).
   public func synchronize() -> Int32 { flush() }
 
-  /// ftruncate(2).
+  /// ftruncate(2); a block device is full when its length does not suffice.
   public func extend(to length: UInt64) -> Int32 {
+    if isDevice { return length <= openedLength ? 0 : ENOSPC }
     while ftruncate(number, Int(clamping: length)) != 0 { if errno != EINTR { return errno } }
     return 0
   }

@@ -14,25 +14,39 @@ extension Qcow2Engine {
   /// - Parameter wanted: The most clusters, at least one. There may be fewer, but not none.
   func allocate(upTo wanted: UInt64) throws(DiskFailure) -> ClusterRun {
     if !waiting.isEmpty { try reclaim() }
+    do throws(DiskFailure) { return try takeFree(upTo: wanted) } catch {
+      guard [ENOSPC, EDQUOT, EFBIG].contains(error.code), !(freed.isEmpty && waiting.isEmpty) else { throw error }
+      // What the disk gave up may be all the room that is left, once no table on the disk refers to it.
+      try flush()
+      try reclaim()
+      return try takeFree(upTo: wanted)
+    }
+  }
+
+  private func takeFree(upTo wanted: UInt64) throws(DiskFailure) -> ClusterRun {
     while true {
       if freeRuns.isEmpty, searchNext < searchEnd { try searchFreeClusters() }
       if let run = freeRuns.popLast() {
         let taken = try take(run.start, upTo: min(run.count, wanted))
         let passed = max(taken, 1)
         if run.count > passed { freeRuns.append(ClusterRun(start: run.start + passed, count: run.count - passed, isZero: run.isZero)) }
-        if taken > 0 { return ClusterRun(start: run.start, count: taken, isZero: run.isZero) }
+        if taken > 0 { return try reached(ClusterRun(start: run.start, count: taken, isZero: run.isZero)) }
         continue
       }
       let start = tail
       let taken = try take(start, upTo: wanted)
       tail = max(tail, start + max(taken, 1))
-      if taken == 0 { continue }
-      do throws(DiskFailure) { try extend(to: start + taken) } catch {
-        try release(ClusterRun(start: start, count: taken))
-        throw error
-      }
-      return ClusterRun(start: start, count: taken, isZero: true)
+      if taken > 0 { return try reached(ClusterRun(start: start, count: taken, isZero: !file.hasFixedLength)) }
     }
+  }
+
+  /// Makes the file reach to the end of clusters that were just taken; where it does not, they are free again, beyond its end.
+  private func reached(_ run: ClusterRun) throws(DiskFailure) -> ClusterRun {
+    do throws(DiskFailure) { try extend(to: run.start + run.count) } catch {
+      try release(run)
+      throw error
+    }
+    return run
   }
 
   /// Counts clusters as used, as many as are free and counted by one slice.
@@ -136,7 +150,10 @@ extension Qcow2Engine {
       guard run.start < searchNext else { return }
       run.count = min(run.count, searchNext - run.start)
     }
-    if let last = freeRuns.last, last.start + last.count == run.start, last.isZero == run.isZero {
+    if run.start << clusterBits >= fileEnd {
+      // Where the file could not grow; all others come first.
+      freeRuns.insert(run, at: 0)
+    } else if let last = freeRuns.last, last.start + last.count == run.start, last.isZero == run.isZero {
       freeRuns[freeRuns.count - 1].count += run.count
     } else if freeRuns.count < Qcow2Engine.freedLimit {
       freeRuns.append(run)

@@ -49,6 +49,22 @@ extension Qcow2Engine {
     refcounts.setRefcount(slot, refcountIndex(cluster), order: geometry.refcountOrder, value)
   }
 
+  /// The first cluster behind all that are counted as used: on a device, whose end tells nothing of that.
+  func endOfUsed() throws(DiskFailure) -> UInt64 {
+    let fixed = geometry.clusters(holding: layout.places.last?.end ?? 0)
+    // Blocks that count nothing are passed over, but no endless row of them.
+    var end: UInt64 = 1
+    for (index, block) in refcountTable.enumerated().reversed().lazy.filter({ $0.element != 0 }).prefix(16) {
+      let first = UInt64(index) << blockBits
+      guard isPossibleRefcountBlock(block) else { return first + 1 << blockBits }
+      let bytes = try file.bytes(at: block, count: Int(geometry.clusterSize))
+      let last = (0..<1 << Int(blockBits)).last { bytes.refcount($0, order: geometry.refcountOrder) != 0 }
+      if let last { return max(fixed, first + UInt64(last) + 1) }
+      end = first
+    }
+    return max(fixed, end)
+  }
+
   /// Makes sure that a free cluster is counted by a block.
   ///
   /// - Returns: Whether the cluster is still free: where there was no block, it has become one.

@@ -40,7 +40,7 @@ final class Qcow2Engine {
   var freeRuns: [ClusterRun] = []
   /// Where the search for clusters that were free before goes on, and ends.
   var searchNext: UInt64 = 0
-  let searchEnd: UInt64
+  private(set) var searchEnd: UInt64
   /// What entries no longer refer to, those entries not being on the disk yet.
   var freed: [ClusterRun] = []
   /// The same, the entries being on the disk, but requests perhaps under way.
@@ -106,6 +106,10 @@ final class Qcow2Engine {
     tail = geometry.clusters(holding: fileEnd)
     searchEnd = tail
     isMarkedDirty = header.isDirty
+    if file.hasFixedLength, !isReadOnly {
+      tail = min(tail, try endOfUsed())
+      searchEnd = tail
+    }
   }
 
   var size: UInt64 { header.size }

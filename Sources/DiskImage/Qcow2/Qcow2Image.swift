@@ -28,8 +28,8 @@ public final class Qcow2Image: SynchronousDisk {
   public let path: String
   /// How the image is used.
   public let options: Options
-  /// Requests are multiples of a sector, whatever the clusters are.
-  public var alignment: Int { data?.alignment ?? 512 }
+  /// Requests are multiples of a sector, whatever the clusters are, or of what direct I/O needs of the file or the one behind it.
+  public var alignment: Int { max(data?.alignment ?? 512, backing?.alignment ?? 512) }
   /// Whether writes are refused.
   public var isReadOnly: Bool { options.isReadOnly }
   /// Whether discarded clusters are given back.

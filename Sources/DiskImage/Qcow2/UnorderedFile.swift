@@ -10,6 +10,8 @@ final class UnorderedFile: ImageFile {
     self.length = length ?? file.length
   }
 
+  var hasFixedLength: Bool { file.hasFixedLength }
+
   @unsafe func read(_ vectors: BufferVectors, at offset: UInt64) -> Int { unsafe file.read(vectors, at: offset) }
   @unsafe func write(_ vectors: BufferVectors, at offset: UInt64) -> Int { unsafe file.write(vectors, at: offset) }
   func synchronize() -> Int32 { 0 }

@@ -1,10 +1,18 @@
 internal import CLinux
 internal import Glibc
 internal import Platform
+internal import Synchronization
 
 extension RawImage: SynchronousDisk {
-  /// Reads or writes a list of buffers by one system call.
+  /// Reads or writes a list of buffers by one system call; as much of it as the bounce buffer holds, where direct I/O needs that.
   @unsafe public func transfer(isWrite: Bool, vectors: BufferVectors, offset: UInt64, isDurable: Bool) -> Int {
+    guard unsafe vectors.areAligned(to: bufferAlignment) else {
+      return unsafe transferThroughBounce(isWrite: isWrite, vectors: vectors, offset: offset, isDurable: isDurable)
+    }
+    return unsafe transferAligned(isWrite: isWrite, vectors: vectors, offset: offset, isDurable: isDurable)
+  }
+
+  @unsafe private func transferAligned(isWrite: Bool, vectors: BufferVectors, offset: UInt64, isDurable: Bool) -> Int {
     while true {
       let done =
         isWrite
@@ -15,38 +23,30 @@ extension RawImage: SynchronousDisk {
     }
   }
 
+  /// Reads or writes by way of memory that is aligned. All threads share it: hardly a guest has such buffers.
+  @unsafe private func transferThroughBounce(isWrite: Bool, vectors: BufferVectors, offset: UInt64, isDurable: Bool) -> Int {
+    bounce.withLock { memory in
+      if memory == nil { memory = try? MemoryMapping.anonymous(count: RawImage.bounceSize) }
+      guard let memory else { return -Int(ENOMEM) }
+      var cursor = unsafe VectorCursor(vectors)
+      let count = unsafe isWrite ? cursor.gather(into: memory.base, atMost: memory.count) : cursor.left(atMost: memory.count)
+      var piece = unsafe iovec(iov_base: memory.base, iov_len: count)
+      let done = unsafe withUnsafeMutablePointer(to: &piece) {
+        unsafe transferAligned(
+          isWrite: isWrite, vectors: BufferVectors(first: $0, count: 1), offset: offset, isDurable: isDurable)
+      }
+      // In bounds: the kernel does no more than it was asked for.
+      if !isWrite, done > 0 { unsafe cursor.scatter(from: memory.base, count: done) }
+      return done
+    }
+  }
+
   /// Writes what can be written without waiting for the disk or for memory (RWF_NOWAIT).
   ///
   /// - Returns: How many bytes were written, or a negated `errno`: `EOPNOTSUPP` where the file system cannot do that.
   @unsafe func writeWithoutWaiting(vectors: BufferVectors, offset: UInt64) -> Int {
     let done = unsafe pwritev2(number, vectors.first, Int32(vectors.count), Int(offset), Int32(clinux_RWF_NOWAIT))
     return done >= 0 ? done : -Int(errno)
-  }
-
-  /// Reads or writes a list of buffers that are not aligned for direct I/O, by way of memory that is, in pieces of its size.
-  ///
-  /// - Returns: Zero or an `errno`.
-  @unsafe func transfer(isWrite: Bool, vectors: BufferVectors, offset: UInt64, isDurable: Bool, through bounce: MemoryMapping) -> Int32 {
-    var cursor = unsafe VectorCursor(vectors)
-    var offset = offset
-    while true {
-      let count = unsafe isWrite ? cursor.gather(into: bounce.base, atMost: bounce.count) : cursor.left(atMost: bounce.count)
-      if count == 0 { return 0 }
-      var piece = unsafe iovec(iov_base: bounce.base, iov_len: count)
-      var done = 0
-      while done < count {
-        let length = unsafe withUnsafeMutablePointer(to: &piece) {
-          unsafe transfer(
-            isWrite: isWrite, vectors: BufferVectors(first: $0, count: 1), offset: offset + UInt64(done), isDurable: isDurable)
-        }
-        guard length > 0 else { return length == 0 ? EIO : Int32(-length) }
-        done += length
-        unsafe piece.iov_base = unsafe bounce.base + done
-        unsafe piece.iov_len = count - done
-      }
-      if !isWrite { unsafe cursor.scatter(from: bounce.base, count: count) }
-      offset += UInt64(count)
-    }
   }
 
   /// Puts all writes that have ended on stable storage (fdatasync(2)).

@@ -37,9 +37,14 @@ public final class RawImage: DiskImage, Sendable {
 
   /// The file's length when it was opened.
   let openedLength: UInt64
+  /// Whether it is a block device.
+  let isDevice: Bool
   private let bytes: Atomic<UInt64>
   private let wasShortened = Atomic<Bool>(false)
   private let descriptor: OwnedDescriptor
+  /// Memory for direct I/O with buffers that are not aligned for it; made when first needed.
+  let bounce = Mutex<MemoryMapping?>(nil)
+  static let bounceSize = 1 << 20
 
   /// Whether writes are refused.
   public var isReadOnly: Bool { options.isReadOnly }
@@ -81,6 +86,7 @@ public final class RawImage: DiskImage, Sendable {
     alignment = alignments.offset
     bufferAlignment = alignments.buffer
     isMemory = !options.isDirect && RawImage.isInMemory(number)
+    isDevice = RawImage.isDevice(number)
     self.descriptor = descriptor
   }
 
@@ -94,19 +100,24 @@ public final class RawImage: DiskImage, Sendable {
     public var bufferAlignment: UInt32
     /// Whether reads and writes are copies from and to the host's memory.
     public var isMemory: Bool
+    /// Whether it is a block device.
+    public var isDevice: Bool
 
     /// Gathers them.
-    public init(size: UInt64, alignment: UInt32, bufferAlignment: UInt32, isMemory: Bool) {
+    public init(size: UInt64, alignment: UInt32, bufferAlignment: UInt32, isMemory: Bool, isDevice: Bool = false) {
       self.size = size
       self.alignment = alignment
       self.bufferAlignment = bufferAlignment
       self.isMemory = isMemory
+      self.isDevice = isDevice
     }
   }
 
   /// What was found out when the file was opened.
   public var facts: Facts {
-    Facts(size: size, alignment: UInt32(clamping: alignment), bufferAlignment: UInt32(clamping: bufferAlignment), isMemory: isMemory)
+    Facts(
+      size: size, alignment: UInt32(clamping: alignment), bufferAlignment: UInt32(clamping: bufferAlignment), isMemory: isMemory,
+      isDevice: isDevice)
   }
 
   /// Takes a file that another process opened as an image, and locked where that was asked for.
@@ -120,6 +131,7 @@ public final class RawImage: DiskImage, Sendable {
     alignment = max(512, Int(facts.alignment))
     bufferAlignment = max(1, Int(facts.bufferAlignment))
     isMemory = facts.isMemory
+    isDevice = facts.isDevice
     self.descriptor = descriptor
   }
 
@@ -191,7 +203,7 @@ extension RawImage {
     if options.isDirect { alignments = try RawImage.enableDirect(number, path) }
     let facts = Facts(
       size: length, alignment: UInt32(clamping: alignments.offset), bufferAlignment: UInt32(clamping: alignments.buffer),
-      isMemory: !options.isDirect && RawImage.isInMemory(number))
+      isMemory: !options.isDirect && RawImage.isInMemory(number), isDevice: RawImage.isDevice(number))
     self.init(descriptor: descriptor, path: path, options: options, facts: facts)
   }
 
@@ -221,6 +233,11 @@ extension RawImage {
       default: throw DiskError.notADisk(path)
       }
     } catch let error as SystemError { throw .system(error) } catch let error as DiskError { throw error } catch { throw .notADisk(path) }
+  }
+
+  private static func isDevice(_ number: Int32) -> Bool {
+    var status = stat()
+    return unsafe fstat(number, &status) == 0 && status.st_mode & S_IFMT == S_IFBLK
   }
 
   /// Whether the file lives in the host's memory: tmpfs, ramfs or hugetlbfs (statfs(2)).

@@ -105,6 +105,34 @@ import Testing
     #expect(again.content[79] & 1 == 0)
   }
 
+  /// A write for which the file cannot grow enough, then one for which it can, in the same place.
+  @Test(arguments: [0, 512, 40 << 10]) func aFailedWriteLeavesWhatFitsWritable(room: Int) throws {
+    let made = try Made(clusterBits: 12, size: 64 << 20)
+    let file = FaultyFile(made.bytes, limit: made.bytes.count + room)
+    let image = try Qcow2Image(file: file, path: "full")
+    #expect(throws: (any Error).self) { try image.store([UInt8](repeating: 1, count: 4 << 20), at: 8 << 20) }
+    for turn in 0..<4 {
+      for offset in stride(from: 1 << 20, to: 2 << 20, by: 4096) {
+        guard (try? image.store([UInt8](repeating: UInt8(turn), count: 4096), at: offset)) != nil else { break }
+        #expect(try image.bytes(offset, 4096).allSatisfy { $0 == turn })
+      }
+      #expect(image.damage == nil, "turn \(turn): \(image.damage ?? "")")
+    }
+    #expect(try image.bytes(0, 2048).allSatisfy { $0 == 7 })
+    image.finish()
+    #expect(try Qcow2Image.check(file: FaultyFile(file.content), path: "full", repair: .nothing).isClean)
+  }
+
+  /// The block that counts the block itself is made anew, and nothing else is taken for it.
+  @Test(arguments: [9, 16]) func aMissingRefcountBlockIsRepairedWithoutALoss(clusterBits: Int) throws {
+    var made = try Made(clusterBits: clusterBits, size: 1 << 20)
+    made.set(made.refcountTable, 0)
+    let file = FaultyFile(made.bytes)
+    #expect(try Qcow2Image.check(file: file, path: "image", repair: .all).corruptionsFixed > 0)
+    let report = try Qcow2Image.check(file: FaultyFile(file.content), path: "image", repair: .nothing)
+    #expect(report.isClean, "\(report)")
+  }
+
   /// A larger first table that finds no room, or cannot be written.
   @Test(arguments: [nil, 0, 1, 2, 3, 4] as [Int?]) func aDiskThatCannotGrowLosesNothing(writesBefore: Int?) throws {
     let made = try Made(clusterBits: 9, size: 1 << 20)

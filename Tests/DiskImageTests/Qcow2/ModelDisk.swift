@@ -1,4 +1,5 @@
 import DiskImage
+import Glibc
 import Testing
 
 /// What a disk may hold: of each sector, the stamps that it may be filled with, now and after a crash.
@@ -10,6 +11,8 @@ struct ModelDisk {
   /// What else may be there after a crash: everything since the last flush, and what was there then.
   private var possible: [Set<UInt32>]
   private var nextStamp: UInt32 = 1
+  /// The sectors that it has or will have, as long as nobody knows whether it grew.
+  private var countBeforeLong: Int?
 
   init(sectors: Int, stamp: (Int) -> UInt32 = { _ in 0 }) {
     now = (0..<sectors).map(stamp)
@@ -18,7 +21,11 @@ struct ModelDisk {
 
   var count: Int { now.count }
 
+  /// From now on until `grow` it may be longer.
+  mutating func mayGrow(to sectors: Int) { countBeforeLong = sectors }
+
   mutating func grow(to sectors: Int) {
+    countBeforeLong = nil
     let added = sectors - now.count
     now += [UInt32](repeating: 0, count: added)
     possible += [Set<UInt32>](repeating: [0], count: added)
@@ -56,6 +63,9 @@ struct ModelDisk {
 
   /// The first sector that holds what it cannot, after a crash; those that survived are taken over.
   mutating func crashed(found: [UInt32]) -> Int? {
+    if let countBeforeLong, found.count == countBeforeLong { grow(to: countBeforeLong) }
+    countBeforeLong = nil
+    guard found.count == now.count else { return min(found.count, now.count) }
     for (sector, stamp) in found.enumerated() {
       guard possible[sector].contains(stamp) else { return sector }
       now[sector] = stamp
@@ -66,23 +76,22 @@ struct ModelDisk {
 
   static func bytes(_ stamp: UInt32, _ sectors: Int) -> [UInt8] {
     let word = [UInt8(truncatingIfNeeded: stamp), UInt8(truncatingIfNeeded: stamp >> 8), UInt8(truncatingIfNeeded: stamp >> 16), 0]
-    var bytes = [UInt8](repeating: 0, count: sectors * sector)
-    for index in bytes.indices where index & 3 != 3 { bytes[index] = word[index & 3] }
-    return bytes
+    let filled = (0..<sector / 4).flatMap { _ in word }
+    return (0..<sectors).flatMap { _ in filled }
   }
 
   /// The stamps of sectors; nil where one is not filled with one.
   static func stamps(_ bytes: [UInt8]) -> [UInt32]? {
-    var stamps: [UInt32] = []
-    for start in stride(from: 0, to: bytes.count, by: sector) {
-      let stamp = UInt32(bytes[start]) | UInt32(bytes[start + 1]) << 8 | UInt32(bytes[start + 2]) << 16
-      let isWhole = unsafe bytes.withUnsafeBytes { whole in
-        (0..<sector / 4).allSatisfy { unsafe whole.loadUnaligned(fromByteOffset: start + $0 * 4, as: UInt32.self) == stamp }
+    unsafe bytes.withUnsafeBytes { whole in
+      var stamps: [UInt32] = []
+      for start in stride(from: 0, to: whole.count, by: sector) {
+        guard let base = whole.baseAddress, start + sector <= whole.count else { return nil }
+        // Each word is as the one before it.
+        guard unsafe memcmp(base + start, base + start + 4, sector - 4) == 0 else { return nil }
+        stamps.append(unsafe whole.loadUnaligned(fromByteOffset: start, as: UInt32.self))
       }
-      guard isWhole else { return nil }
-      stamps.append(stamp)
+      return stamps
     }
-    return stamps
   }
 }
 
@@ -96,7 +105,7 @@ struct RandomUse {
   var sizeLimit = 0
 
   /// Does one operation. Whatever fails has left the disk old or new; that it failed is returned.
-  mutating func step(_ image: Qcow2Image) -> Bool {
+  mutating func step(_ image: some SynchronousDisk) -> Bool {
     let count = 1 + dice.below(dice.below(4) == 0 ? span : max(1, span / 8))
     let start = dice.below(model.count - count + 1)
     let sectors = start..<start + count
@@ -120,6 +129,7 @@ struct RandomUse {
       model.flush()
     case 13 where model.count < sizeLimit:
       let sectors = min(sizeLimit, model.count + 1 + dice.below(64))
+      model.mayGrow(to: sectors)
       do { try image.resize(to: UInt64(sectors * ModelDisk.sector)) } catch { return false }
       model.grow(to: sectors)
     default:
@@ -130,7 +140,7 @@ struct RandomUse {
   }
 
   /// What is read; nil when a full cache had to be written first, and could not be.
-  private func stamps(_ image: Qcow2Image, _ offset: Int, _ count: Int) -> [UInt32]? {
+  private func stamps(_ image: some SynchronousDisk, _ offset: Int, _ count: Int) -> [UInt32]? {
     guard let bytes = try? image.bytes(offset, count) else { return nil }
     return ModelDisk.stamps(bytes)
   }

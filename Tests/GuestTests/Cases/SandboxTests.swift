@@ -24,25 +24,32 @@ let sandboxTests = [
     try expect(devices.count == 3 && users == ["Uid:\t\(user)\t\(user)\t\(user)\t\(user)"], "processes of that user, not \(users)", in: run)
     try expect(rooms.allSatisfy(\.isEmpty), "empty rooms, not \(rooms)", in: run)
   },
-  GuestTest("a block device of the host is a disk, and its blocks are discarded and zeroed") { environment in
-    let file = environment.scratchFile("backing")
-    try Child.makeDisk(file, bytes: 16 << 20)
-    let attached = try Child.run(["losetup", "-f", "--show", file], input: "", seconds: 60, directory: environment.scratch)
-    let device = String(attached.output.prefix { !$0.isNewline })
-    defer {
-      _ = try? Child.run(["losetup", "-d", device], input: "", seconds: 60, directory: environment.scratch)
-      unsafe _ = unlink(file)
-    }
-    try expect(attached.status == 0 && device.hasPrefix("/dev/loop"), "a block device", in: attached)
+  GuestTest("a block device of the host is a disk, past the page cache, and may hold a qcow2 image, to its end") { environment in
+    let raw = try LoopDevice(environment.scratchFile("raw-device"), bytes: 16 << 20)
+    let image = try LoopDevice(environment.scratchFile("image-device"), bytes: 24 << 20)
+    let made = try Child.run(
+      ["qemu-img", "create", "-q", "-f", "qcow2", image.path, "64M"], input: "", seconds: 60, directory: environment.scratch)
+    try expect(made.status == 0, "an image on a device", in: made)
+    // The device ends before the disk does: what fits is written all the same, and nothing is lost.
     let script = """
       dd if=/dev/urandom of=/tmp/a bs=64k count=32 2>/dev/null
       dd if=/tmp/a of=/dev/vdb bs=64k oflag=direct 2>/dev/null && sync
       cmp -n 2097152 /tmp/a /dev/vdb && echo same=yes
       blkdiscard -o 0 -l 1048576 /dev/vdb && blkdiscard -z -o 1048576 -l 1048576 /dev/vdb && echo gone=yes
       echo 3 >/proc/sys/vm/drop_caches; echo zeroes=$(head -c 2097152 /dev/vdb | tr -d '\\0' | wc -c)
+      dd if=/tmp/a of=/dev/vdc bs=1M oflag=direct 2>/dev/null && echo begun=yes
+      dd if=/dev/zero bs=1M count=40 2>/dev/null | tr '\\0' x | dd of=/dev/vdc bs=1M seek=4 oflag=direct iflag=fullblock 2>/tmp/e
+      grep -o 'left on device\\|Input/output error' /tmp/e | sed s/^/full:/; blkdiscard -o 4194304 -l 8388608 /dev/vdc
+      sync; dd if=/tmp/a of=/dev/vdc bs=64k seek=64 oflag=direct 2>/dev/null && echo fits=yes
+      for s in 0 4; do dd if=/dev/vdc bs=1M skip=$s count=2 iflag=direct 2>/dev/null | cmp - /tmp/a && echo kept$s=yes; done
       """
-    let run = try Guest(options: ["-r", environment.file("root.squashfs"), "--rwdisk", device], script: script).run(environment)
+    let options = ["-r", environment.file("root.squashfs"), "--block", "\(raw.path),direct,queue-size=32", "--block", image.path]
+    let run = try Guest(options: options, script: script).run(environment)
     try expect(run.value("same") == "yes" && run.value("gone") == "yes" && run.value("zeroes") == "0", "zeroes in the end", in: run)
+    try expect(run.value("begun") == "yes" && run.output.contains("full:"), "a device that is full", in: run)
+    try expect(run.value("fits") == "yes" && run.value("kept0") == "yes" && run.value("kept4") == "yes", "what fits", in: run)
+    let checked = try Child.run(["qemu-img", "check", "-f", "qcow2", image.path], input: "", seconds: 60, directory: environment.scratch)
+    try expect(checked.status == 0, "a sound image", in: checked)
   },
   GuestTest("outputs that are sockets: a receiver that comes back is found again by a serial port") { environment in
     let paths = ["serial", "console"].map { environment.scratchFile($0) }
@@ -161,4 +168,23 @@ extension TestEnvironment {
   var isSandboxed: Bool { !runOptions.contains("--disable-sandbox") }
   /// The folder of the policies for this architecture.
   var policies: String { golden + "/../../../seccomp/x86_64" }
+}
+
+/// A block device of the host: a file by way of the loop driver.
+private final class LoopDevice {
+  let path: String
+  private let file: String
+
+  init(_ file: String, bytes: Int) throws {
+    self.file = file
+    try Child.makeDisk(file, bytes: bytes)
+    let attached = try Child.run(["losetup", "-f", "--show", file], input: "", seconds: 60, directory: "/")
+    path = String(attached.output.prefix { !$0.isNewline })
+    try expect(attached.status == 0 && path.hasPrefix("/dev/loop"), "a block device", in: attached)
+  }
+
+  deinit {
+    _ = try? Child.run(["losetup", "-d", path], input: "", seconds: 60, directory: "/")
+    unsafe _ = unlink(file)
+  }
 }

@@ -50,14 +50,20 @@ struct Qcow2Checker {
 
   private mutating func addTables() throws {
     try addL1(engine.l1, isActive: true)
+    var entries: UInt64 = 0
     for snapshot in engine.layout.snapshots where snapshot.l1Count > 0 {
+      entries += UInt64(snapshot.l1Count)
+      guard entries <= Qcow2Checker.snapshotEntryLimit else { throw Qcow2Problem.tooLargeToCheck }
       // The layout has checked the place and the number of entries.
       try addL1(try engine.file.words(at: snapshot.l1Offset, count: Int(snapshot.l1Count)), isActive: false)
     }
   }
 
-  /// So many L2 tables are looked at, those of snapshots included: half as many again as the greatest L1 table has.
-  private static let tableLimit = 6 << 20
+  /// So many entries of snapshots' L1 tables are looked at: 512 MiB. A file of holes costs its author nothing.
+  private static let snapshotEntryLimit: UInt64 = 64 << 20
+  /// So many L2 tables are looked at, those of snapshots included: half as many again as the greatest L1 table has, and of great clusters
+  /// no more than 64 GiB.
+  private var tableLimit: Int { min(6 << 20, (64 << 30) >> geometry.clusterBits) }
 
   private mutating func addL1(_ entries: [UInt64], isActive: Bool) throws {
     for entry in entries where entry & Qcow2Entry.offsetMask != 0 {
@@ -68,7 +74,7 @@ struct Qcow2Checker {
         continue
       }
       let known = tables[table] ?? (0, false)
-      guard known.count > 0 || tables.count < Qcow2Checker.tableLimit else { throw Qcow2Problem.tooLargeToCheck }
+      guard known.count > 0 || tables.count < tableLimit else { throw Qcow2Problem.tooLargeToCheck }
       tables[table] = (known.count &+ 1, known.isActive || isActive)
     }
   }
@@ -125,6 +131,8 @@ struct Qcow2Checker {
   private mutating func compare() throws {
     var highest: UInt64 = 0
     let blockBits = UInt64(geometry.refcountBlockBits)
+    // New blocks go behind all that is used, be it counted or not.
+    engine.tail = max(engine.tail, min(references.end, geometry.clusters(holding: engine.fileEnd)))
     // Too high, or too low, where there is a block. What is counted beyond the file's end is in nobody's way.
     let end = engine.tail
     var compared: UInt64 = 0

@@ -20,7 +20,7 @@ extension Qcow2Engine {
     searchNext = searchEnd
     let run = try allocate(upTo: 1)
     // The cluster for the block may be counted by just this block.
-    guard refcountTable[index] == 0 else { return }
+    guard refcountTable[index] == 0 else { return try release(run) }
     try file.put([UInt8](repeating: 0, count: Int(geometry.clusterSize)), at: run.start << UInt64(geometry.clusterBits))
     refcountTable[index] = run.start << UInt64(geometry.clusterBits)
     dirtyRefcountTable.append(index)

@@ -24,6 +24,13 @@ struct ReferenceCounts {
     counts[index] = overflow ? .max : sum
   }
 
+  /// The first cluster behind all that are referred to.
+  var end: UInt64 {
+    guard let piece = places.keys.max(), let start = places[piece] else { return 0 }
+    let last = counts[start..<start + 1 << Int(ReferenceCounts.pieceBits)].lastIndex { $0 != 0 } ?? start
+    return piece << ReferenceCounts.pieceBits + UInt64(last - start) + 1
+  }
+
   subscript(cluster: UInt64) -> UInt64 {
     guard let start = places[cluster >> ReferenceCounts.pieceBits] else { return 0 }
     return UInt64(counts[start + Int(cluster & ((1 << ReferenceCounts.pieceBits) - 1))])
