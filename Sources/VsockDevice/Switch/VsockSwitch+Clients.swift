@@ -20,7 +20,7 @@ extension VsockSwitch {
         endpoints[socket.number] = .client(client)
         clientCount += 1
         if watch(socket.number) {
-          readyClients.append(client)
+          enlist(client)
           expectGreeting(of: client)
         } else {
           drop(client)
@@ -35,6 +35,13 @@ extension VsockSwitch {
         note("a host program cannot connect: \(error)")
       }
     }
+  }
+
+  /// Notes that a client may have said something: once, however often it does before it is heard. While the device is suspended nobody is.
+  func enlist(_ client: Client) {
+    guard !client.isNoted else { return }
+    client.isNoted = true
+    readyClients.append(client)
   }
 
   private func drop(_ client: Client) {

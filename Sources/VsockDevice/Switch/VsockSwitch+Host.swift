@@ -6,7 +6,7 @@ extension VsockSwitch {
   /// Notes that a descriptor has changed; what follows from that has its turn later.
   func noted(_ descriptor: Int32, _ interest: EventLoop.Interest) {
     switch endpoints[descriptor] {
-    case .client(let client)?: readyClients.append(client)
+    case .client(let client)?: enlist(client)
     case .connection(let connection)?:
       let isHungUp = !interest.isDisjoint(with: .hungUp)
       if isHungUp || interest.contains(.readable) { connection.isReadable = true }
@@ -32,7 +32,10 @@ extension VsockSwitch {
     endOverdueConnections()
     dropSilentClients()
     acceptClients()
-    while let client = readyClients.popFirst() { hear(client) }
+    while let client = readyClients.popFirst() {
+      client.isNoted = false
+      hear(client)
+    }
   }
 
   /// Goes on with a connection after something has changed: sends on what is kept, and offers the guest what there is for it.

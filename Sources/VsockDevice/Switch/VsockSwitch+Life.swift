@@ -41,7 +41,12 @@ extension VsockSwitch {
     ready.removeAll()
     touched.removeAll()
     readyClients.removeAll()
-    for case .connection(let connection) in endpoints.values { connection.isTouched = false }
+    for endpoint in endpoints.values {
+      switch endpoint {
+      case .connection(let connection): connection.isTouched = false
+      case .client(let client): client.isNoted = false
+      }
+    }
     resets.removeAll()
     resetsInQueue = []
     retries.removeAll()

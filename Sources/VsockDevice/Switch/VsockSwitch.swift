@@ -48,6 +48,8 @@ final class VsockSwitch: @unchecked Sendable {
     let isSequenced: Bool
     /// Whether it still has to say so; not when it has gone.
     var isSilent = true
+    /// Whether it is in the switch's list of those that have said something.
+    var isNoted = false
     init(socket: HostSocket, isSequenced: Bool) {
       self.socket = socket
       self.isSequenced = isSequenced
