@@ -30,6 +30,7 @@ final class VsockWorker: VsockWatcher {
     try loop.add(timer.number, [.readable, .changesOnly]) { [weak self] _ in self?.wakeTime.withLock { $0 = nil } }
     let queues = activation.queues.compactMap { $0 }
     for queue in queues { try loop.add(queue.doorbell.number, [.readable, .changesOnly]) { _ in } }
+    if suspended { table.clock.stop() } else { table.clock.start() }
     try table.begin(activation, watcher: self)
     // The driver may have filled its queues, and rung, before this thread was there.
     again.signal()
@@ -47,11 +48,19 @@ final class VsockWorker: VsockWatcher {
   }
 
   /// Waits until nothing is done, and lets nothing be done before `resume`. What changes meanwhile is noted.
-  func suspend() { isSuspended.withLock { $0 = true } }
+  func suspend() {
+    isSuspended.withLock { isSuspended in
+      isSuspended = true
+      table.clock.stop()
+    }
+  }
 
   /// Ends `suspend`.
   func resume() {
-    isSuspended.withLock { $0 = false }
+    isSuspended.withLock { isSuspended in
+      isSuspended = false
+      table.clock.start()
+    }
     again.signal()
   }
 

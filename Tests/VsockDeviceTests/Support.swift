@@ -12,8 +12,13 @@ struct GuestConnection: Hashable {
 extension VsockGuest {
   /// Has a host program connect to a port, and accepts.
   func acceptFromHost(_ bench: VsockBench, port: UInt32, sequenced: Bool = false) throws -> (HostProgram, GuestConnection) {
+    try acceptFromHost(path: bench.path, port: port, sequenced: sequenced)
+  }
+
+  /// The same, at a path.
+  func acceptFromHost(path: String, port: UInt32, sequenced: Bool = false) throws -> (HostProgram, GuestConnection) {
     let program = try HostProgram(
-      path: bench.path + (sequenced ? VsockSockets.sequencedSuffix : ""), kind: sequenced ? .sequencedPacket : .stream)
+      path: path + (sequenced ? VsockSockets.sequencedSuffix : ""), kind: sequenced ? .sequencedPacket : .stream)
     try program.write("CONNECT \(port)\n")
     let request = try receive(VsockPacket.Operation.request)
     let connection = GuestConnection(port: port, hostPort: request.packet.sourcePort)

@@ -89,8 +89,21 @@ final class VsockConnection {
   /// Whether there is nothing of it for the guest any more.
   var isOver: Bool { state == .closed || state == .draining }
 
-  /// Whether the guest has to answer, or to say the last word.
-  var awaitsGuest: Bool { state == .requested || (state == .established && socket == nil) }
+  /// What the guest has to say next, before its time is over; each is waited for once.
+  enum Word {
+    /// Whether it accepts what a host program asked for.
+    case first
+    /// That it has closed its end, too.
+    case last
+  }
+
+  /// Whether a word of the guest's is still to come.
+  func awaits(_ word: Word) -> Bool {
+    switch word {
+    case .first: state == .requested
+    case .last: state == .established && hostShutdown == VsockConnection.bothWays && socket == nil
+    }
+  }
 
   /// Whether there is something that can go on to the host program: of a message only all.
   var hasWhole: Bool { isSequenced ? !messages.isEmpty : !incoming.isEmpty }

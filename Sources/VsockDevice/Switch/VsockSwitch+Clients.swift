@@ -87,7 +87,7 @@ extension VsockSwitch {
     connection.socket = client.socket
     endpoints[client.socket.number] = .connection(connection)
     connection.owed.insert(.request)
-    keepUntilAnswered(connection)
+    keep(connection, until: .first)
     offer(connection)
   }
 
@@ -112,16 +112,16 @@ extension VsockSwitch {
 
   /// Drops a client that does not say where to in time: it has a place that others wait for.
   func expectGreeting(of client: Client) {
-    let time = monotonicNanoseconds() &+ limits.greetingTime
+    let time = clock.now &+ limits.greetingTime
     silent.append(WeakClient(client: client), until: time)
-    watcher?.wake(at: time)
+    wake(at: time)
   }
 
   func dropSilentClients() {
-    while let client = silent.popOverdue()?.client {
+    while let client = silent.popOverdue(now: clock.now)?.client {
       note("a host program did not say CONNECT and a port")
       drop(client)
     }
-    if let time = silent.nextTime { watcher?.wake(at: time) }
+    if let time = silent.nextTime { wake(at: time) }
   }
 }

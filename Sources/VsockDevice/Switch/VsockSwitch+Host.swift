@@ -29,7 +29,6 @@ extension VsockSwitch {
     }
     takeConnectorAnswers()
     retryConnections()
-    endOverdueConnections()
     dropSilentClients()
     acceptClients()
     while let client = readyClients.popFirst() {
@@ -103,13 +102,13 @@ extension VsockSwitch {
     case .pending: awaited.append(connection)
     case .later: waiting.append(connection) { $0.state != .connecting }
     case .busy:
-      let now = monotonicNanoseconds()
+      let now = clock.now
       let until = until ?? now &+ limits.retryTime
       guard now < until else { return end(connection, tellsGuest: true) }
       // The first decides when all are tried; those that come later do not put it off.
       if retries.isEmpty { nextRetry = now &+ limits.retryInterval }
       retries.append((connection, until)) { $0.connection.state != .connecting }
-      watcher?.wake(at: nextRetry)
+      wake(at: nextRetry)
     case .failed: end(connection, tellsGuest: true)
     case .connected(let socket):
       guard attach(socket, to: connection) else { return end(connection, tellsGuest: true) }
@@ -139,8 +138,8 @@ extension VsockSwitch {
   private func retryConnections() {
     guard !retries.isEmpty else { return }
     // Something else may have woken the thread.
-    guard monotonicNanoseconds() >= nextRetry else {
-      watcher?.wake(at: nextRetry)
+    guard clock.now >= nextRetry else {
+      wake(at: nextRetry)
       return
     }
     var tries = 0
@@ -153,8 +152,8 @@ extension VsockSwitch {
       tries += 1
     }
     guard !retries.isEmpty else { return }
-    nextRetry = monotonicNanoseconds() &+ limits.retryInterval
-    watcher?.wake(at: nextRetry)
+    nextRetry = clock.now &+ limits.retryInterval
+    wake(at: nextRetry)
   }
 
   private func begin(_ connection: VsockConnection) {
@@ -166,15 +165,15 @@ extension VsockSwitch {
 
   // MARK: Time
 
-  /// Ends a connection unless the guest answers in time.
-  func keepUntilAnswered(_ connection: VsockConnection) {
-    let time = monotonicNanoseconds() &+ limits.patience
-    deadlines.append(connection, until: time)
-    watcher?.wake(at: time)
+  /// Ends a connection unless the guest says a word in time.
+  func keep(_ connection: VsockConnection, until word: VsockConnection.Word) {
+    let time = clock.now &+ limits.patience
+    deadlines.append((connection, word), until: time)
+    wake(at: time)
   }
 
-  private func endOverdueConnections() {
-    while let connection = deadlines.popOverdue() { end(connection, tellsGuest: true) }
-    if let time = deadlines.nextTime { watcher?.wake(at: time) }
+  func endOverdueConnections() {
+    while let (connection, _) = deadlines.popOverdue(now: clock.now) { end(connection, tellsGuest: true) }
+    if let time = deadlines.nextTime { wake(at: time) }
   }
 }

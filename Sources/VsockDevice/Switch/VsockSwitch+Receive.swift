@@ -100,7 +100,7 @@ extension VsockSwitch {
     send(packet)
     guard connection.hostShutdown == VsockConnection.bothWays else { return }
     closeSocket(of: connection)
-    keepUntilAnswered(connection)
+    keep(connection, until: .last)
   }
 
   /// The host program has sent its last byte.

@@ -106,8 +106,8 @@ final class VsockSwitch: @unchecked Sendable {
   var waiting = Fifo<VsockConnection>()
   var retries = Fifo<(connection: VsockConnection, until: UInt64)>()
   var nextRetry: UInt64 = 0
-  /// Connections that wait for the guest's word, in the order of the time at which that ends.
-  var deadlines = Deadlines<VsockConnection> { $0.awaitsGuest }
+  /// Connections that wait for a word of the guest's, in the order of the time at which that ends.
+  var deadlines = Deadlines<(connection: VsockConnection, word: VsockConnection.Word)> { $0.connection.awaits($0.word) }
   /// Clients that have not said where to, in the order of the time at which they have had enough.
   var silent = Deadlines<WeakClient> { $0.client?.isSilent == true }
   /// Room for the pieces of one packet, kept from one to the next.
@@ -117,6 +117,8 @@ final class VsockSwitch: @unchecked Sendable {
   var lengths: [UInt32] = []
   var vectors = GuestVectors()
   var nextHostPort: UInt32 = VsockSwitch.firstHostPort
+  /// By which all waits are measured.
+  var clock = SteadyClock()
   var largeInUse = 0
   /// Whether there was no place, or no descriptor, for a host program that waits.
   var isStarved = false
@@ -167,6 +169,9 @@ final class VsockSwitch: @unchecked Sendable {
     endpoints[socket.number] = .connection(connection)
     return watch(socket.number)
   }
+
+  /// Has a turn come when the clock says a time.
+  func wake(at time: UInt64) { watcher?.wake(at: clock.hostTime(of: time)) }
 
   func watch(_ descriptor: Int32) -> Bool {
     do {
