@@ -29,11 +29,14 @@ public final class ReadySet: Sendable {
   ///   - descriptor: Not in the set yet.
   ///   - interest: What to wait for.
   ///   - key: What it is called by `wait`; several may share one.
-  public func add(_ descriptor: Int32, _ interest: EventLoop.Interest = .readable, as key: Keys) throws(SystemError) {
+  ///   - end: What it is called besides when the other side has gone, or the descriptor has failed.
+  public func add(
+    _ descriptor: Int32, _ interest: EventLoop.Interest = .readable, as key: Keys, endingAs end: Keys = []
+  ) throws(SystemError) {
     // The kernel's event holds a union with a pointer, which is why naming it is unsafe; only its number is used.
     var event = unsafe epoll_event()
     unsafe event.events = interest.rawValue | EPOLLET.rawValue
-    unsafe event.data.u64 = UInt64(key.rawValue)
+    unsafe event.data.u64 = UInt64(end.rawValue) << 32 | UInt64(key.rawValue)
     let set = epoll.number
     if unsafe epoll_ctl(set, EPOLL_CTL_ADD, descriptor, &event) < 0 { throw SystemError.last("wait for descriptor \(descriptor)") }
   }
@@ -50,7 +53,11 @@ public final class ReadySet: Sendable {
         unsafe Int(epoll_wait(set, events.baseAddress, Int32(capacity), mayBlock ? -1 : 0))
       }
       var keys: Keys = []
-      for index in 0..<ready { keys.formUnion(Keys(rawValue: UInt32(truncatingIfNeeded: unsafe events[index].data.u64))) }
+      for index in 0..<ready {
+        let (data, interest) = unsafe (events[index].data.u64, EventLoop.Interest(rawValue: events[index].events))
+        keys.formUnion(Keys(rawValue: UInt32(truncatingIfNeeded: data)))
+        if !interest.isDisjoint(with: .hungUp) { keys.formUnion(Keys(rawValue: UInt32(truncatingIfNeeded: data >> 32))) }
+      }
       return keys
     }
   }

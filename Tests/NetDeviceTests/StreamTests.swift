@@ -1,10 +1,11 @@
 import Glibc
 import GuestMemory
-import NetDevice
 import Platform
 import Testing
 import Virtio
 import VirtioTesting
+
+@testable import NetDevice
 
 /// The other end of a stream of frames.
 private final class StreamPeer: Sendable {
@@ -64,6 +65,13 @@ private func withStream(_ variant: Variant = Variant.all[0], _ body: (ActivatedD
   let peer = try StreamPeer()
   let device = NetDevice(mac: guestMAC, backend: peer.backend, logger: silent)
   try withActivatedDevice(device, features: variant.features) { try body($0, peer) }
+}
+
+extension ActivatedDevice {
+  /// Waits until the card says that it has no link (virtio 1.2, section 5.1.4).
+  fileprivate func expectNoLink() throws {
+    _ = try within(.seconds(10), "a card without a link") { device.readConfiguration(offset: 6, width: 2) & 1 == 0 ? true : nil }
+  }
 }
 
 /// A frame behind its length.
@@ -141,10 +149,48 @@ private func prefixed(_ frame: [UInt8]) -> [UInt8] { littleEndian(UInt32(frame.c
     }
   }
 
+  @Test("A peer that goes takes the link down, though the guest has given no buffer and sends nothing") func goneUnheard() throws {
+    try withStream { guest, peer in
+      try guest.sendFrame([plainHeader, frame()])
+      #expect(guest.device.readConfiguration(offset: 6, width: 2) & 1 == 1)
+      // Frames that nobody takes hide the end behind them.
+      peer.write(prefixed(frame()))
+      peer.close()
+      try guest.expectNoLink()
+    }
+  }
+
+  @Test("What a peer sent before it went is received, and then the link goes down") func lastFrames() throws {
+    try withStream { guest, peer in
+      try guest.offer([2048, 2048, 2048])
+      peer.write(prefixed(frame(seed: 1)) + prefixed(frame(seed: 2)))
+      peer.close()
+      for seed in 1...2 { #expect(try guest.receiveFrame().bytes == frame(seed: seed)) }
+      try guest.expectNoLink()
+    }
+  }
+
+  @Test("A send that finds the peer gone says so for good") func sendFindsLoss() throws {
+    let peer = try StreamPeer()
+    let channel = peer.backend.channels[0]
+    let buffers = try FrameBuffers()
+    buffers.begin(with: NetHeader())
+    let memory = try GuestMemory(regions: [(GuestAddress(0), 4096)])
+    buffers.append(try memory.slice(GuestAddress(0), count: 60))
+    #expect(channel.send(buffers) == .done(72) && !channel.isLost)
+    peer.close()
+    #expect(channel.send(buffers) == .gone && channel.isLost)
+  }
+
   @Test("Forwarded ports are read, and written for passt") func forwards() {
     #expect(PortForward("tcp:8080:80") == PortForward(.tcp, hostPort: 8080, guestPort: 80))
     #expect(PortForward("udp:53") == PortForward(.udp, hostPort: 53, guestPort: 53))
     #expect(PortForward("tcp:127.0.0.1:2222:22") == PortForward(.tcp, address: IPv4Address("127.0.0.1"), hostPort: 2222, guestPort: 22))
+    for (text, specification) in [
+      ("tcp:8080:80", "8080:80"), ("udp:53", "53:53"), ("tcp:127.0.0.1:2222:22", "127.0.0.1/2222:22"),
+    ] {
+      #expect(PortForward(text)?.specification == specification)
+    }
     for wrong in [
       "", "tcp", "tcp:", "tcp:0", "tcp:65536", "tcp:1:0", "sctp:1", "tcp:1:2:3", "tcp:1.2.3:1", "tcp:a:1", "tcp:+1:1", "8080:80", "tcp::80",
     ] {

@@ -39,6 +39,9 @@ public protocol FrameChannel: AnyObject, Sendable {
   /// Whether the network has gone for good, as `gone` does not say: a channel that is not used may be used later.
   var isLost: Bool { get }
 
+  /// Notes that the descriptor has hung up, after what it still had was received, or cannot be.
+  func hangUp()
+
   /// Sends a frame: the bytes of the buffers, of which the first `NetHeader.size` are the header. Never waits.
   func send(_ frame: FrameBuffers) -> FrameOutcome
 
@@ -54,6 +57,9 @@ public protocol FrameChannel: AnyObject, Sendable {
 extension FrameChannel {
   /// Most networks outlive the card.
   public var isLost: Bool { false }
+
+  /// A tap that is gone is told by its calls.
+  public func hangUp() {}
 
   /// Most channels take frames as a whole.
   public func sendRest() {}

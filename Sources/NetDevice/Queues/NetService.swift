@@ -11,6 +11,7 @@ final class NetService {
   private static let network = ReadySet.Keys(key: 2)
   private static let order = ReadySet.Keys(key: 3)
   private static let turn = ReadySet.Keys(key: 4)
+  private static let networkEnd = ReadySet.Keys(key: 5)
 
   private var transmitter: NetTransmitter?
   private var receiver: NetReceiver?
@@ -25,6 +26,10 @@ final class NetService {
   private var mayReceive = true
   /// Whether a frame waits until the network has room for it.
   private var lacksRoom = false
+  /// Whether the network's descriptor has hung up. What it still has is received while there are buffers.
+  private var hasHungUp = false
+  /// Whether it was said that the network has gone.
+  private var hasToldLoss = false
   /// When the timer goes off.
   private var turnAt = UInt64.max
 
@@ -40,7 +45,7 @@ final class NetService {
     try ready.add(command.event.number, as: NetService.order)
     if let transmitQueue { try ready.add(transmitQueue.doorbell.number, as: NetService.transmitBell) }
     if let receiveQueue { try ready.add(receiveQueue.doorbell.number, as: NetService.receiveBell) }
-    try ready.add(channel.descriptor, [.readable, .writable], as: NetService.network)
+    try ready.add(channel.descriptor, [.readable, .writable], as: NetService.network, endingAs: NetService.networkEnd)
     if let timer { try ready.add(timer.number, as: NetService.turn) }
   }
 
@@ -61,6 +66,7 @@ final class NetService {
 
   private func note(_ keys: ReadySet.Keys) {
     if keys.contains(NetService.turn) { turnAt = .max }
+    if keys.contains(NetService.networkEnd) { hasHungUp = true }
     if keys.contains(NetService.network) { channel.sendRest() }
     let isForBoth = !keys.isDisjoint(with: [NetService.turn, NetService.order])
     if isForBoth || keys.contains(NetService.transmitBell) || lacksRoom && keys.contains(NetService.network) { maySend = true }
@@ -75,17 +81,27 @@ final class NetService {
     case .limited(let delay): wait(delay, &maySend)
     case .nothing, .noRoom, .broken, nil: maySend = false
     }
+    tellLoss()
   }
 
   private func receive() {
-    switch receiver?.serve() {
+    let rest = receiver?.serve()
+    switch rest {
     case .more: break
     case .limited(let delay): wait(delay, &mayReceive)
-    case .unused where channel.isLost:
-      onLoss()
+    case .noFrame, .noBuffer, .unused, .broken, nil:
       mayReceive = false
-    case .noFrame, .noBuffer, .unused, .broken, nil: mayReceive = false
+      // The guest takes no more of what there is, so nobody would ever read that it has ended.
+      if hasHungUp { channel.hangUp() }
     }
+    tellLoss()
+  }
+
+  /// Says once that the network has gone, whoever has seen it: the one who sends, the one who receives, or the descriptor itself.
+  private func tellLoss() {
+    guard channel.isLost, !hasToldLoss else { return }
+    hasToldLoss = true
+    onLoss()
   }
 
   /// Lets a direction rest until its limits allow more. Where the other one's turn comes first, both are looked at then.

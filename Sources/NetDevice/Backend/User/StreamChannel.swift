@@ -27,6 +27,9 @@ public import Platform
   /// Whether the other end has gone, or broke the rules, so that nothing can be understood any more.
   public private(set) var isLost = false
 
+  /// The other end has gone.
+  public func hangUp() { isLost = true }
+
   /// Takes a connected socket that does not block.
   public init(_ box: DescriptorBox) throws(SystemError) {
     self.box = box
@@ -92,7 +95,9 @@ public import Platform
     var message = unsafe msghdr()
     unsafe message.msg_iov = list
     unsafe message.msg_iovlen = count
-    return FrameOutcome.of { unsafe sendmsg(descriptor, &message, Int32(MSG_NOSIGNAL)) }
+    let outcome = FrameOutcome.of { unsafe sendmsg(descriptor, &message, Int32(MSG_NOSIGNAL)) }
+    if outcome == .gone { isLost = true }
+    return outcome
   }
 
   // MARK: Receiving
