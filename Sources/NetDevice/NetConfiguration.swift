@@ -77,6 +77,7 @@ public struct NetConfiguration: Sendable, Equatable {
     case .user(let forwards):
       guard pairCount == 1 else { throw .userPairs(pairCount) }
       guard !usesKernel else { throw .kernelWithUser }
+      // Whatever the addresses: passt has one place for each port.
       for (index, forward) in forwards.enumerated() {
         guard !forwards[..<index].contains(where: { $0.transport == forward.transport && $0.hostPort == forward.hostPort }) else {
           throw .forwardedTwice(forward.hostPort)
@@ -121,7 +122,7 @@ public enum NetConfigurationError: Error, Equatable, Sendable, CustomStringConve
   case mtu(Int)
   /// The user's own network has one pair of queues.
   case userPairs(Int)
-  /// A port of the host is forwarded to two places.
+  /// A port of the host is forwarded to two places, or at two addresses.
   case forwardedTwice(UInt16)
   /// The kernel knows no packed rings.
   case kernelWithPackedQueue
@@ -146,7 +147,8 @@ public enum NetConfigurationError: Error, Equatable, Sendable, CustomStringConve
     case .mtu(let mtu):
       "an MTU of \(mtu) is not possible; give \(NetConfiguration.mtus.lowerBound) to \(NetConfiguration.mtus.upperBound)"
     case .userPairs(let count): "the network \"user\" has one pair of queues, not \(count); leave vq-pairs out"
-    case .forwardedTwice(let port): "the host's port \(port) is forwarded twice; give another one"
+    case .forwardedTwice(let port):
+      "the host's port \(port) is forwarded twice, and passt listens at a port once, at one address or at all; give another port"
     }
   }
 }

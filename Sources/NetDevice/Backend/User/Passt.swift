@@ -35,7 +35,9 @@ enum Passt {
   /// Sees that the host's port is free: passt says nothing where it is not.
   private static func check(_ forward: PortForward) throws(PasstError) {
     let type = forward.transport == .tcp ? SOCK_STREAM : SOCK_DGRAM
-    let socket = OwnedDescriptor(owning: Glibc.socket(AF_INET, Int32(type.rawValue | SOCK_CLOEXEC.rawValue), 0))
+    let number = Glibc.socket(AF_INET, Int32(type.rawValue | SOCK_CLOEXEC.rawValue), 0)
+    guard number >= 0 else { throw .system(SystemError.last("make a socket")) }
+    let socket = OwnedDescriptor(owning: number)
     var isOn: Int32 = 1
     // Connections that ended a moment ago do not count, as they do not for passt.
     if forward.transport == .tcp {
@@ -51,13 +53,16 @@ enum Passt {
         unsafe bind(socket.number, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
       }
     }
-    guard code == 0 else { throw .port(forward.hostPort, errno) }
+    guard code < 0 else { return }
+    if let address = forward.address, errno == EADDRNOTAVAIL { throw .address(address) }
+    throw .port(forward.hostPort, errno)
   }
 
   /// The socket's number in the new process.
   private static let socketNumber: Int32 = 3
 
-  private static func arguments(_ forwards: [PortForward], _ mtu: Int?) -> [String] {
+  /// The program's name and its options.
+  static func arguments(_ forwards: [PortForward], _ mtu: Int?) -> [String] {
     var words = ["passt", "--quiet", "--stderr", "--fd", "\(socketNumber)"]
     if let mtu { words += ["--mtu", "\(mtu)"] }
     for (transport, option) in [(PortForward.Transport.tcp, "--tcp-ports"), (.udp, "--udp-ports")] {
@@ -150,6 +155,8 @@ public enum PasstError: Error, Equatable, Sendable, CustomStringConvertible {
   case refused(String)
   /// A port of the host cannot be had, for the reason that the number of a system error tells.
   case port(UInt16, Int32)
+  /// The host has no such address to listen at.
+  case address(IPv4Address)
   /// It is not ready after a long time.
   case tooSlow
   /// It could not be started.
@@ -164,6 +171,8 @@ public enum PasstError: Error, Equatable, Sendable, CustomStringConvertible {
       "port \(port) of the host cannot be listened at by this user; give one from 1024, or lower net.ipv4.ip_unprivileged_port_start"
     case .port(let port, let code):
       "port \(port) of the host cannot be listened at: \(SystemError("", code: code).reason); give another one"
+    case .address(let address):
+      "the host does not have the address \(address), where a port is to be listened at; give one of those that \"ip address\" shows"
     case .tooSlow: "passt is not ready after 20 seconds; see what passt --foreground says"
     case .system(let error): error.description
     }
