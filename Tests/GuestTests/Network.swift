@@ -47,6 +47,8 @@ final class HostTap {
     for end in [near, far] { try run(["ethtool", "-K", end, "tx", "off", "tso", "off", "gso", "off"]) }
     for port in [name, near] { try run(["ip", "link", "set", port, "master", bridge]) }
     for interface in [bridge, near, far] { try run(["ip", "link", "set", interface, "up"]) }
+    // Else the bridge answers for the address behind it, and what the guest sends over IPv4 never comes by the cable.
+    try Child.write("1\n", to: "/proc/sys/net/ipv4/conf/\(bridge)/arp_ignore")
     host = far
   }
 
@@ -112,7 +114,7 @@ final class HostProgram {
   }
 }
 
-/// Answers each connection with a line, and closes it.
+/// Answers each connection with a line or a file, and closes it.
 final class LineServer {
   private let socket: Int32
   private let thread: PThread
@@ -127,10 +129,23 @@ final class LineServer {
   /// How many connections were answered.
   var count: Int { served.count.load(ordering: .relaxed) }
 
-  init() throws {
+  /// A server of a line, at all addresses of the host.
+  convenience init() throws { try self.init(answer: Array("line\n".utf8), isWeb: false, address: 0) }
+
+  /// A server of the web that gives one file, whatever it is asked for, at the host's loopback address only (RFC 1945).
+  convenience init(file: [UInt8]) throws {
+    let head = "HTTP/1.0 200 OK\r\nContent-Length: \(file.count)\r\n\r\n"
+    try self.init(answer: Array(head.utf8) + file, isWeb: true, address: 0x7f00_0001)
+  }
+
+  /// - Parameters:
+  ///   - isWeb: Whether a request comes first, which ends with an empty line.
+  ///   - address: Where to listen; 0 for all addresses.
+  private init(answer: [UInt8], isWeb: Bool, address wanted: UInt32) throws {
     socket = Glibc.socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
     var address = sockaddr_in()
     address.sin_family = sa_family_t(AF_INET)
+    address.sin_addr.s_addr = wanted.bigEndian
     var length = socklen_t(MemoryLayout<sockaddr_in>.size)
     let (socket, served) = (socket, served)
     let code = unsafe withUnsafeMutablePointer(to: &address) {
@@ -144,10 +159,31 @@ final class LineServer {
       while true {
         let connection = accept(socket, nil, nil)
         if connection < 0 { return }
-        unsafe _ = write(connection, "line\n", 5)
+        if isWeb { LineServer.skipRequest(connection) }
+        LineServer.send(answer, to: connection)
         close(connection)
         served.count.add(1, ordering: .relaxed)
       }
+    }
+  }
+
+  private static func skipRequest(_ connection: Int32) {
+    var request: [UInt8] = []
+    var piece = [UInt8](repeating: 0, count: 1024)
+    while !String(decoding: request, as: UTF8.self).contains("\r\n\r\n") {
+      let count = unsafe read(connection, &piece, piece.count)
+      guard count > 0 else { return }
+      request += piece.prefix(count)
+    }
+  }
+
+  /// Sends all, unless the peer goes, which is no signal.
+  private static func send(_ bytes: [UInt8], to connection: Int32) {
+    var rest = bytes[...]
+    while !rest.isEmpty {
+      let count = unsafe rest.withUnsafeBytes { unsafe Glibc.send(connection, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL)) }
+      guard count > 0 else { return }
+      rest = rest.dropFirst(count)
     }
   }
 
@@ -155,5 +191,44 @@ final class LineServer {
     shutdown(socket, Int32(SHUT_RDWR))
     thread.join()
     close(socket)
+  }
+}
+
+/// What is looked at in several tests of networks.
+enum Traffic {
+  /// How many datagrams came of those that were sent, as a line of iperf3 says it: "... 3/430 (0.7%)  receiver" are those that were lost.
+  static func arrived(_ line: some StringProtocol) -> (came: Int, sent: Int)? {
+    guard let word = line.split(separator: " ").first(where: { $0.contains("/") && $0.allSatisfy { $0.isNumber || $0 == "/" } }) else {
+      return nil
+    }
+    let counts = word.split(separator: "/").compactMap { Int($0) }
+    return counts.count == 2 ? (counts[1] - counts[0], counts[1]) : nil
+  }
+
+  /// Fails unless a line of iperf3 tells of as many datagrams as a second of a low rate has, and most of them came.
+  static func expectDatagrams(_ name: String, in run: GuestRun) throws {
+    let line = run.lines.last { $0.hasPrefix(name) } ?? ""
+    let counts = arrived(line)
+    try expect(counts.map { $0.sent >= 100 && 2 * $0.came >= $0.sent } ?? false, "most datagrams to come, not '\(line)'", in: run)
+  }
+}
+
+extension TestEnvironment {
+  /// The most memory of its own that a device's process may have, in KiB, whatever the guest and its peers do.
+  static let memoryLimit = 64 << 10
+
+  /// Fails where a device's process has more memory of its own than it may; the guest's is not counted.
+  ///
+  /// - Parameter name: How the names of the processes begin.
+  func expectLittleMemory(of name: String) throws {
+    guard isSandboxed else { return }
+    let processes = Child.entries(of: "/proc").filter { Child.read("/proc/\($0)/comm").hasPrefix(name) }
+    let sizes = processes.compactMap { process in
+      Child.read("/proc/\(process)/status").split(separator: "\n").first { $0.hasPrefix("RssAnon:") }
+        .flatMap { $0.split(whereSeparator: \.isWhitespace).compactMap { Int($0) }.first }
+    }
+    try expect(!sizes.isEmpty, "a process \(name)")
+    try expect(sizes.allSatisfy { $0 <= Self.memoryLimit }, "little memory of \(name), not \(sizes) KiB")
+    print("note: memory of \(name): \(sizes) KiB")
   }
 }
