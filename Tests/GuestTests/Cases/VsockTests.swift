@@ -39,9 +39,12 @@ let vsockTests: [GuestTest] =
           let guest = try bench.start(
             "ulimit -n 9000; perl /dev/vdb crowd vsock:2:1002 \(crowd); perl /dev/vdb serve-crowd vsock:4294967295:71 \(crowd)")
           try expect(guest.waitForOutput("ready", seconds: 300), "a server in the guest")
-          let clients = try bench.host("crowd", bench.guestListens(71), "\(crowd)").end()
+          let peer = try bench.host("crowd", bench.guestListens(71), "\(crowd)")
+          let memory = Result { if peer.waits(for: "open="), way == .ours { try environment.expectLittleMemory(of: "vsock") } }
+          let clients = peer.end()
           let run = guest.end(nil, seconds: 200)
           let words = server.end()
+          try memory.get()
           try expect(run.output.contains("crowd=\(crowd)"), "\(crowd) connections of the guest", in: run)
           try expect(words.contains("all=\(crowd)") && words.contains("over=1"), "all of them at once, not \(words)", in: run)
           try expect(clients.contains("crowd=\(crowd)"), "\(crowd) connections of the host, not \(clients)", in: run)
