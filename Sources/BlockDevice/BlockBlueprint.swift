@@ -33,6 +33,9 @@ public struct BlockBlueprint: DeviceBlueprint {
   /// The image's files.
   public var descriptors: [Int32] { files.descriptors }
 
+  /// Those of its images, where they are more than a few.
+  public var extraDescriptors: Int { max(0, descriptors.count - 64) }
+
   /// One for each queue, unless there are to be none.
   public var rings: [Int] { configuration.rings }
 

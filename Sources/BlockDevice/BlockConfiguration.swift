@@ -44,7 +44,7 @@ public struct BlockConfiguration: Sendable, Equatable {
   /// The number of request queues, 1 to 16.
   public var queueCount: Int
 
-  /// The number of descriptors of each queue: a power of two from 2 to 1024.
+  /// The number of descriptors of each queue: a power of two from 4 to 1024: a request has three parts at least.
   public var queueSize: Int
 
   /// Whether the packed ring layout is offered beside the split one.
@@ -106,7 +106,7 @@ public struct BlockConfiguration: Sendable, Equatable {
   public static let defaultQueueCount = 1
 
   /// How many descriptors a queue may have, besides being a power of two.
-  public static let queueSizes = 2...1024
+  public static let queueSizes = 4...1024
 
   /// The number of descriptors of a queue where the user names none.
   public static let defaultQueueSize = 256
@@ -167,7 +167,7 @@ public enum BlockConfigurationError: Error, Equatable, CustomStringConvertible {
       "the id \(id.debugDescription) is not printable ASCII; give 1 to \(BlockConfiguration.idLimit) such characters"
     case .queueCount(let count): "\(count) queues are not possible; give 1 to \(BlockConfiguration.queueCounts.upperBound)"
     case .queueSize(let size):
-      "the queue size \(size) is not possible; give a power of two from 2 to \(BlockConfiguration.queueSizes.upperBound)"
+      "the queue size \(size) is not possible; give a power of two from 4 to \(BlockConfiguration.queueSizes.upperBound)"
     }
   }
 }

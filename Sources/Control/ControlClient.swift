@@ -13,19 +13,16 @@ public struct ControlClient: ~Copyable {
   public init(path: String) throws(ControlError) {
     self.path = path
     guard path.utf8.count <= UnixSocket.longestPath else { throw .pathTooLong(path) }
-    do throws(SystemError) { socket = try UnixSocket.connect(to: path, kind: .sequencedPacket) } catch {
+    do throws(SystemError) { socket = try UnixSocket.connect(to: path, kind: .sequencedPacket, seconds: Self.seconds) } catch {
       switch error.code {
       case ENOENT, ENOTDIR: throw .missing(path)
       case ECONNREFUSED: throw Self.isSocket(path) ? .noMachine(path) : .noSocket(path)
       case EACCES, EPERM: throw .refused(path)
       case EPROTOTYPE: throw .notASocket(path)
+      case EAGAIN: throw .noAnswer(path, seconds: Self.seconds)
       default: throw .system(error)
       }
     }
-    var limit = timeval(tv_sec: Self.seconds, tv_usec: 0)
-    let size = socklen_t(MemoryLayout<timeval>.size)
-    unsafe _ = setsockopt(socket.number, SOL_SOCKET, SO_RCVTIMEO, &limit, size)
-    unsafe _ = setsockopt(socket.number, SOL_SOCKET, SO_SNDTIMEO, &limit, size)
   }
 
   private static func isSocket(_ path: String) -> Bool {

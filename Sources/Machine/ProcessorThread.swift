@@ -81,7 +81,9 @@ final class ProcessorThread: Sendable {
           memory.write(address, width: width, value: value)
         case .memoryRead(let address, let width):
           processor.setMemoryData(width: width, value: memory.read(address, width: width))
-        case .interrupted: break
+        case .interrupted:
+          // Whoever asked for it has changed the state before, and `mayEnter` looks at that next. Left set, it would end every entry.
+          processor.requestExit(false)
         case .endOfInterrupt(let vector): around.endOfInterrupt?(vector)
         case let other:
           around.control.end(outcome(of: other, processor.identifier))

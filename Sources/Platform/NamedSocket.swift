@@ -28,6 +28,9 @@ public final class NamedSocket: Sendable {
   ///   - mode: Who may use it.
   public init(path: String, kind: UnixSocket.Kind, backlog: Int32, mode: UInt32) throws(NamedSocketError) {
     guard path.utf8.count <= UnixSocket.longestPath else { throw .pathTooLong(path) }
+    // Others that want a place in this folder wait: between a look at who listens and the end of that, nobody else may begin.
+    let turn = Self.lockFolder(of: path)
+    defer { _ = turn }
     try Self.clear(path, kind)
     do {
       descriptor = try UnixSocket.listen(at: path, kind: kind, backlog: backlog, mode: mode)
@@ -49,6 +52,18 @@ public final class NamedSocket: Sendable {
   /// Takes the socket's name away, if it still names this socket.
   public func remove() {
     if !leavesName.load(ordering: .relaxed), Self.identity(path) == identity { _ = unsafe unlink(path) }
+  }
+
+  /// Locks a folder against other programs that do the same, as long as the descriptor is open; gives up after a second, for anybody who
+  /// may read the folder can hold the lock.
+  private static func lockFolder(of path: String) -> DescriptorBox? {
+    let folder = path.lastIndex(of: "/").map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "."
+    guard let descriptor = try? OwnedDescriptor.open(folder, flags: O_RDONLY | O_DIRECTORY) else { return nil }
+    for _ in 0..<100 {
+      if flock(descriptor.number, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK && errno != EINTR { break }
+      usleep(10_000)
+    }
+    return DescriptorBox(descriptor)
   }
 
   private static func identity(_ path: String) -> Identity? {

@@ -51,9 +51,12 @@ public final class PacketSocket: Sendable {
   /// Sends a packet with copies of descriptors.
   ///
   /// - Parameter mayWait: Whether to wait for room where the receiver has let packets pile up.
-  /// - Throws: `SystemError`; EPIPE when the other end is closed, EAGAIN where there is no room and `mayWait` is false.
+  /// - Throws: `SystemError`; EPIPE when the other end is closed, EAGAIN where there is no room and `mayWait` is false, EMSGSIZE for more
+  ///   than `largestPacket` bytes or `mostDescriptors`.
   public func send(_ bytes: [UInt8], descriptors: [Int32] = [], mayWait: Bool = true) throws(SystemError) {
-    precondition(descriptors.count <= PacketSocket.mostDescriptors && bytes.count <= PacketSocket.largestPacket)
+    guard descriptors.count <= PacketSocket.mostDescriptors, bytes.count <= PacketSocket.largestPacket else {
+      throw SystemError("send to another process", code: EMSGSIZE)
+    }
     let number = descriptor.number
     let flags = Int32(MSG_NOSIGNAL) | (mayWait ? 0 : Int32(MSG_DONTWAIT))
     var bytes = bytes

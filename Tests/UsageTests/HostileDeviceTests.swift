@@ -24,7 +24,7 @@ struct HostileDeviceTests {
   @Test(arguments: [
     ("read", "openat"), ("create", "openat"), ("socket", "socket"), ("execute", "execve"), ("fork", "clone"), ("trace", "ptrace"),
     ("signal", "kill"), ("peek", "process_vm_readv"), ("mount", "mount"), ("unshare", "unshare"), ("inject", "ioctl"), ("code", "mmap"),
-    ("ring", "io_uring_setup"), ("silence", "rt_sigaction"),
+    ("ring", "io_uring_setup"), ("silence", "rt_sigaction"), ("hush", "rt_sigaction"),
   ])
   func itsPolicyStopsItAndSaysWhatItTried(attempt name: String, call: String) throws {
     let ending = try attempt(name, policies: Self.policies)

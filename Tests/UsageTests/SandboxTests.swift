@@ -40,6 +40,26 @@ struct SandboxTests {
     try expectRooms(of: start("spins", ["--net", "user"]), Self.deviceNames.union(["user_net0"]))
   }
 
+  /// More files, and longer names, than one packet between processes holds.
+  @Test(arguments: [60, 200]) func aDiskOfManyFilesStarts(count: Int) throws {
+    // cdisk_spec.proto: fields of bytes have the number's type 2, integers type 0; integers have seven bits a byte, lowest first.
+    func varint(_ value: Int) -> [UInt8] { value < 128 ? [UInt8(value)] : [UInt8(value & 127) | 128] + varint(value >> 7) }
+    func field(_ number: UInt8, _ bytes: [UInt8]) -> [UInt8] { [number << 3 | 2] + varint(bytes.count) + bytes }
+    func field(_ number: UInt8, _ value: Int) -> [UInt8] { [number << 3] + varint(value) }
+    var message = field(1, 2)
+    for part in 0..<count {
+      let name = String(repeating: "n", count: 240) + "\(part)"
+      workplace.writeZeros(name, count: 4096)
+      message += field(
+        2, field(1, Array(String(repeating: "./", count: 300).utf8) + Array(name.utf8)) + field(2, part * 4096) + field(3, 1))
+    }
+    workplace.write("composite", Array("composite_disk\u{1d}".utf8) + message + field(3, count * 4096))
+    let machine = try start("spins", ["--block", "composite,format=composite"])
+    machine.send(SIGTERM)
+    let ending = machine.end()
+    #expect(ending.status == 0 && ending.errors.isEmpty && !ending.leavesProcesses, "\(ending)")
+  }
+
   private func expectRooms(of machine: Crosvm, _ names: Set<String>) throws {
     // The machine does not wait for who keeps its sockets; each socket more has a new keeper in the place of the old one.
     let all = names.union(["crosvm", "socket keeper", "connector"])

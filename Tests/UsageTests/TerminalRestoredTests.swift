@@ -53,12 +53,12 @@ struct TerminalRestoredTests {
   @Test(.enabled(if: Crosvm.hasNamespaces, "needs namespaces"))
   func afterAViolationOfItsOwnPolicy() throws {
     workplace.writePolicies()
-    try workplace.writePolicy("main", replacing: "\naccept: 1\n", by: "\n")
+    try workplace.writePolicy("main", replacing: "\naccept4: arg3 == SOCK_CLOEXEC\n", by: "\n")
     let (ending, shown) = try run(["run", "--seccomp-policy-dir", ".", "-s", "socket", "--bios", "sleeps"]) { _, _ in
       let answer = try Crosvm.run(["version", "socket"], in: workplace)
       #expect(answer.status == 1)
     }
-    #expect(ending.status == 128 + SIGSYS && shown.contains("forbids: accept("), "\(shown)")
+    #expect(ending.status == 128 + SIGSYS && shown.contains("forbids: accept4("), "\(shown)")
   }
 
   @Test(arguments: SignalTests.modes)

@@ -1,6 +1,8 @@
 /// The fixed ACPI description table (ACPI 6.5, 5.2.9): ports of the fixed hardware, and what the machine lacks.
 extension ACPITables {
   private static let size = 276
+  /// Where the clock keeps the century.
+  private static let centuryIndex: UInt8 = 0x32
 
   /// "Fixed ACPI Description Table Fixed Feature Flags" (table 5.10), by bit.
   private enum Feature {
@@ -35,6 +37,7 @@ extension ACPITables {
       // Entering C2 and C3 takes longer than the limits: there are none.
       table.set(UInt16(0xffff), at: 96)
       table.set(UInt16(0xffff), at: 98)
+      if board.hasRTC { table.set(ACPITables.centuryIndex, at: 108) }
       table.set(bootArchitecture, at: 109)
       table.set(features, at: 112)
       table.set(bytes: ACPITables.ioRegister(power.resetPort, bits: 8, access: 1), at: 116)

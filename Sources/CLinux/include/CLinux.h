@@ -83,9 +83,10 @@ static inline int clinux_open_beneath(int directory, const char *path, int flags
 }
 static inline int clinux_pivot_root(const char *root, const char *old) { return (int)syscall(SYS_pivot_root, root, old); }
 static inline int clinux_close_range(unsigned first, unsigned last) { return (int)syscall(SYS_close_range, first, last, 0); }
-static inline int clinux_landlock_create_ruleset(const struct landlock_ruleset_attr *attributes, size_t size, unsigned flags) {
+static inline int clinux_landlock_create_ruleset(const void *attributes, size_t size, unsigned flags) {
   return (int)syscall(SYS_landlock_create_ruleset, attributes, size, flags);
 }
+static inline int clinux_accept(int listener) { return (int)syscall(SYS_accept4, listener, (void *)0, (void *)0, SOCK_CLOEXEC); }
 static inline int clinux_landlock_restrict_self(int ruleset) { return (int)syscall(SYS_landlock_restrict_self, ruleset, 0); }
 static inline int clinux_capget(struct __user_cap_header_struct *header, struct __user_cap_data_struct *sets) {
   return (int)syscall(SYS_capget, header, sets);

@@ -133,6 +133,6 @@ public struct VMConfiguration: Sendable, Equatable {
 public enum InterruptControllerMode: String, Sendable, CaseIterable {
   /// The kernel emulates all of them. The fastest.
   case kernel
-  /// The kernel emulates the local APICs; the IOAPIC, the PIC and the PIT are emulated in the process. Less kernel code faces the guest.
+  /// The kernel emulates the local APICs; the IOAPIC and the PIT are emulated in the process, and there is no PIC. Less kernel code faces the guest.
   case split
 }

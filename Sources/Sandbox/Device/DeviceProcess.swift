@@ -39,8 +39,8 @@ struct DeviceProcess {
     let boxes =
       [descriptors.requests, descriptors.events, descriptors.memory, descriptors.line.trigger, descriptors.line.resample]
       + descriptors.device
-    // The launcher has fewer than this open.
-    let first: Int32 = 192
+    // The launcher has fewer than 192 open but for these; and their new numbers end below.
+    let first = max(192, (boxes.map(\.number).max() ?? 0) + 1, Int32(clamping: boxes.count) + 8)
     for (index, box) in boxes.enumerated() {
       let number = try retrying("keep a descriptor") { Int(clinux_fcntl(box.number, F_DUPFD, Int(first) + index)) }
       guard number == Int(first) + index else { throw SystemError("keep a descriptor", code: EMFILE) }

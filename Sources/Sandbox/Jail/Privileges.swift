@@ -36,17 +36,18 @@ public enum Privileges {
     if clinux_setresuid(user) < 0 { throw SystemError.last("become user \(user)") }
   }
 
-  /// Forbids every access to files by name, where the kernel has Landlock (landlock(7)). Descriptors that are open stay usable.
+  /// Forbids every access to files by name, where the kernel has Landlock, and abstract sockets and signals of others, where its version has
+  /// that (landlock(7)). Descriptors that are open stay usable, and sockets that are connected.
   static func forbidFiles() throws(SystemError) {
     let version = clinux_landlock_create_ruleset(nil, 0, 1)
     guard version >= 1 else { return }
-    var attributes = landlock_ruleset_attr()
     // Execute to make-symlink; then refer and truncate, as versions brought them.
-    attributes.handled_access_fs = (1 << 13) - 1
-    if version >= 2 { attributes.handled_access_fs |= 1 << 13 }
-    if version >= 3 { attributes.handled_access_fs |= 1 << 14 }
-    // Version 1 knows the first field only.
-    let number = unsafe clinux_landlock_create_ruleset(&attributes, 8, 0)
+    var files: UInt64 = (1 << 13) - 1
+    if version >= 2 { files |= 1 << 13 }
+    if version >= 3 { files |= 1 << 14 }
+    // Files, networks, scopes (abstract sockets, signals): a kernel knows the fields of its version, version 1 the first only.
+    let attributes: [UInt64] = version >= 6 ? [files, 0, 3] : [files]
+    let number = unsafe attributes.withUnsafeBytes { unsafe clinux_landlock_create_ruleset($0.baseAddress, $0.count, 0) }
     guard number >= 0 else { throw SystemError.last("make a set of Landlock rules") }
     let rules = OwnedDescriptor(owning: number)
     if clinux_landlock_restrict_self(rules.number) < 0 { throw SystemError.last("apply Landlock rules") }

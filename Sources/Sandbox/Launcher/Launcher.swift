@@ -71,11 +71,13 @@ public final class Launcher: Sendable {
     let (requests, theirRequests) = try PacketSocket.pair()
     let (news, theirNews) = try PacketSocket.pair()
     let lineEvents = try line ?? LevelInterrupt()
-    try connection.send(
-      LauncherOrder.launch(specification).encoded,
-      descriptors: [
+    for piece in LauncherOrder.launch(specification).inPieces(
+      [
         theirRequests.number, theirNews.number, memory.file.number, lineEvents.trigger.number, lineEvents.resample.number,
       ] + blueprint.descriptors)
+    {
+      try connection.send(piece.order.encoded, descriptors: piece.descriptors)
+    }
     let listener = DeviceEvents(name: name, kind: kind, connection: news, line: line, logger: logger)
     events.withLock { $0[name] = listener }
     return LaunchedDevice(

@@ -10,6 +10,25 @@ enum LauncherOrder {
   case seal
   /// When the VMM is gone: remove this socket, if it is still the one with these numbers.
   case removeAtEnd(path: String, device: UInt64, file: UInt64)
+  /// Some of the bytes of an order that is too long for a packet, or of whose descriptors there are too many; the order is whole with the
+  /// last piece.
+  case piece([UInt8], isLast: Bool)
+
+  /// The order itself, or its pieces.
+  ///
+  /// - Parameter descriptors: What goes along.
+  func inPieces(_ descriptors: [Int32]) -> [(order: LauncherOrder, descriptors: [Int32])] {
+    let bytes = encoded
+    let (size, most) = (PacketSocket.largestPacket / 2, PacketSocket.mostDescriptors)
+    if bytes.count <= size, descriptors.count <= most { return [(self, descriptors)] }
+    let count = max((bytes.count + size - 1) / size, (descriptors.count + most - 1) / most)
+    return (0..<count).map { index in
+      (
+        .piece(Array(bytes.dropFirst(index * size).prefix(size)), isLast: index == count - 1),
+        Array(descriptors.dropFirst(index * most).prefix(most))
+      )
+    }
+  }
 
   var encoded: [UInt8] {
     var writer = ByteWriter()
@@ -24,6 +43,10 @@ enum LauncherOrder {
       writer.put(path)
       writer.put(device)
       writer.put(file)
+    case .piece(let bytes, let isLast):
+      writer.put(UInt8(4))
+      writer.put(isLast)
+      writer.put(bytes)
     }
     return writer.bytes
   }
@@ -35,6 +58,9 @@ enum LauncherOrder {
     case 1: self = .removeAtEnd(path: try reader.getString(), device: try reader.get(), file: try reader.get())
     case 2: self = .settle
     case 3: self = .seal
+    case 4:
+      let isLast = try reader.getBool()
+      self = .piece(try reader.getBytes(), isLast: isLast)
     default: throw MalformedBytes("it is no order to a launcher")
     }
     try reader.finish()

@@ -13,6 +13,8 @@ struct LauncherProcess: ~Copyable {
   private var names: [pid_t: String] = [:]
   private var sockets: SocketKeeper?
   private let terminal = TerminalState()
+  /// What has come of an order in pieces.
+  private var pieces: (bytes: [UInt8], descriptors: [DescriptorBox]) = ([], [])
   /// Whether the VMM gives no orders any more.
   private var isSealed = false
 
@@ -74,12 +76,24 @@ struct LauncherProcess: ~Copyable {
       return complain("crosvm: \(violation.sentence(of: "the VMM", policies: "main.policy, and in vcpu.policy for a processor"))\n")
     }
     guard let order = try? LauncherOrder(packet.bytes) else { return }
+    take(order, packet.descriptors)
+  }
+
+  private mutating func take(_ order: LauncherOrder, _ descriptors: [DescriptorBox]) {
     switch order {
     case .settle: ProgramText.release()
     case .seal: isSealed = true
     case _ where isSealed: break
-    case .launch(let specification): launch(specification, packet.descriptors)
+    case .launch(let specification): launch(specification, descriptors)
     case .removeAtEnd(let path, let device, let file): keep(path, device, file)
+    case .piece(let bytes, let isLast):
+      pieces.bytes += bytes
+      pieces.descriptors += descriptors
+      guard isLast else { return }
+      let whole = pieces
+      pieces = ([], [])
+      // Pieces are not made of pieces.
+      if let order = try? LauncherOrder(whole.bytes), case .launch = order { take(order, whole.descriptors) }
     }
   }
 

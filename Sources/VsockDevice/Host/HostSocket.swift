@@ -2,7 +2,7 @@ internal import CLinux
 internal import Glibc
 internal import Platform
 
-/// A connected Unix socket of the host, non-blocking; closes when it is forgotten.
+/// A connected Unix socket of the host, which no transfer waits for; closes when it is forgotten.
 final class HostSocket: Sendable {
   /// How a transfer went.
   enum Transfer: Equatable {
@@ -18,11 +18,8 @@ final class HostSocket: Sendable {
 
   private let descriptor: OwnedDescriptor
 
-  /// Takes a socket, which is made non-blocking.
-  init(_ descriptor: consuming OwnedDescriptor) {
-    _ = clinux_fcntl(descriptor.number, F_SETFL, Int(O_RDWR | O_NONBLOCK))
-    self.descriptor = descriptor
-  }
+  /// Takes a socket.
+  init(_ descriptor: consuming OwnedDescriptor) { self.descriptor = descriptor }
 
   /// The descriptor, lent.
   var number: Int32 { descriptor.number }

@@ -33,7 +33,7 @@ enum DiskOptions {
     "queues", .integer(BlockConfiguration.queueCounts), aliases: ["num-queues"], default: "1", "Number of request queues, 1 to 16.")
   private static let queueSize = Field(
     "queue-size", .integer(oneOf: BlockConfiguration.powersOfTwo), default: "256",
-    "Descriptors of each queue, a power of two from 2 to 1024.")
+    "Descriptors of each queue, a power of two from 4 to 1024.")
   private static let packedQueue = Field("packed-queue", .boolean, default: "false", "Offer the packed ring layout too.")
 
   private static let executor = Field(

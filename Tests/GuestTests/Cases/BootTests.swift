@@ -32,13 +32,14 @@ let bootTests: [GuestTest] = [
       echo bugs=$(dmesg | grep -ciE 'firmware bug|ACPI (BIOS )?(error|warning)|mptable.*(bad|error)|WARNING:')
       echo acpi=$(ls /sys/firmware/acpi/tables | grep -cE '^(APIC|DSDT|FACP|MCFG)$')
       echo vendor=$(cat /sys/class/dmi/id/sys_vendor)
-      echo ecam=$(dmesg | grep -c 'PCI: Using configuration type 1\\|ECAM\\|MMCONFIG')
+      echo ecam=$(dmesg | grep -c 'PCI: MMCONFIG at .* reserved'); dmesg | grep MMCONFIG
       dmesg | grep -iE 'firmware bug|ACPI (BIOS )?(error|warning)|WARNING:' | head
       """
     let run = try Guest(script: script).run(environment)
     try expect(run.value("bugs") == "0", "no complaint in the kernel's log", in: run)
     try expect(run.value("acpi") == "4", "the tables APIC, DSDT, FACP, MCFG", in: run)
     try expect(run.value("vendor")?.isEmpty == false, "a vendor from SMBIOS", in: run)
+    try expect(run.value("ecam") == "1", "a configuration space in memory", in: run)
   },
   GuestTest("the guest's clocks show the real time") { environment in
     let before = wallClock()

@@ -24,6 +24,30 @@ let sandboxTests = [
     try expect(devices.count == 3 && users == ["Uid:\t\(user)\t\(user)\t\(user)\t\(user)"], "processes of that user, not \(users)", in: run)
     try expect(rooms.allSatisfy(\.isEmpty), "empty rooms, not \(rooms)", in: run)
   },
+  GuestTest("cards and sockets that need privileges have rooms of their own, too, and the death of one ends the machine") { environment in
+    guard environment.isSandboxed else { return }
+    let taps = [try HostTap(environment), try HostTap(environment)]
+    // Prints a byte, and goes round.
+    let firmware = environment.scratchFile("spins")
+    try Child.write(
+      [UInt8](repeating: 0, count: (1 << 20) - 16) + [0xba, 0xf8, 3, 0xb0, 0x41, 0xee, 0xeb, 0xfe] + [UInt8](repeating: 0, count: 8),
+      to: firmware)
+    defer { unsafe _ = unlink(firmware) }
+    let options = [
+      "--net", "tap-name=\(taps[0].name)", "--net", "tap-name=\(taps[1].name),vhost-net", "--vsock", "cid=9", "--bios", firmware,
+    ]
+    for victim in ["net0", "vhost_net1", "vhost_vsock"] {
+      let running = try RunningGuest([environment.crosvm, "run"] + options, input: "", environment)
+      let isUp = running.waitForOutput("A", seconds: 60)
+      let devices = DeviceProcess.all(except: ["crosvm", "socket keeper"], under: running.process)
+      let faults = devices.compactMap { $0.fault }
+      if let device = devices.first(where: { $0.name == victim }) { kill(device.process, SIGKILL) }
+      let run = running.end(nil, seconds: 60)
+      try expect(isUp && Set(devices.map(\.name)) == ["net0", "vhost_net1", "vhost_vsock", "rng", "balloon"], "\(devices)", in: run)
+      try expect(faults.isEmpty, "rooms of their own, but \(faults)", in: run)
+      try expect(run.status == 1 && run.errors.contains("device \(victim): it was killed by signal 9"), "an end for that reason", in: run)
+    }
+  },
   GuestTest("a block device of the host is a disk, past the page cache, and may hold a qcow2 image, to its end") { environment in
     let raw = try LoopDevice(environment.scratchFile("raw-device"), bytes: 16 << 20)
     let image = try LoopDevice(environment.scratchFile("image-device"), bytes: 24 << 20)
@@ -168,6 +192,51 @@ extension TestEnvironment {
   var isSandboxed: Bool { !runOptions.contains("--disable-sandbox") }
   /// The folder of the policies for this architecture.
   var policies: String { golden + "/../../../seccomp/x86_64" }
+}
+
+/// A process that belongs to a machine, as /proc shows it.
+private struct DeviceProcess {
+  let process: pid_t
+  let name: String
+
+  /// Those below a process, but for some names.
+  static func all(except names: Set<String>, under ancestor: pid_t) -> [DeviceProcess] {
+    let processes = Child.entries(of: "/proc").compactMap { pid_t($0) }
+    let parents = Dictionary(uniqueKeysWithValues: processes.map { ($0, pid_t(field("PPid", of: $0)) ?? 0) })
+    func isBelow(_ process: pid_t) -> Bool {
+      var process = process
+      while let parent = parents[process], parent > 1 {
+        if parent == ancestor { return true }
+        process = parent
+      }
+      return false
+    }
+    return processes.filter(isBelow).map { DeviceProcess(process: $0, name: field("Name", of: $0)) }.filter { !names.contains($0.name) }
+  }
+
+  /// What is not as the sandbox promises; nil where all is.
+  var fault: String? {
+    let promised = ["Seccomp": "2", "NoNewPrivs": "1"].merging(
+      ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"].map { ($0, "0000000000000000") }, uniquingKeysWith: { first, _ in first })
+    for (name, value) in promised where DeviceProcess.field(name, of: process) != value { return "\(self.name): \(name) is not \(value)" }
+    for kind in ["user", "mnt", "pid", "net", "ipc", "uts", "cgroup"] {
+      let room = DeviceProcess.link("/proc/\(process)/ns/\(kind)")
+      if room.isEmpty || room == DeviceProcess.link("/proc/self/ns/\(kind)") { return "\(name): the \(kind) namespace is the host's" }
+    }
+    let entries = Child.entries(of: "/proc/\(process)/root")
+    return entries.isEmpty ? nil : "\(name): its root has \(entries)"
+  }
+
+  private static func field(_ name: String, of process: pid_t) -> String {
+    let line = Child.read("/proc/\(process)/status").split(separator: "\n").first { $0.hasPrefix(name + ":\t") } ?? ""
+    return String(line.dropFirst(name.count + 2))
+  }
+
+  private static func link(_ path: String) -> String {
+    var buffer = [CChar](repeating: 0, count: 256)
+    let count = unsafe readlink(path, &buffer, buffer.count)
+    return String(decoding: buffer.prefix(max(0, count)).map { UInt8(bitPattern: $0) }, as: UTF8.self)
+  }
 }
 
 /// A block device of the host: a file by way of the loop driver.
