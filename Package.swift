@@ -160,7 +160,7 @@ let package = Package(
     tests(
       "ConfigurationTests",
       of: ["DiskImage", "Machine", "Platform", "BasicDevices", "BlockDevice", "NetDevice", "PlatformDevices", "VsockDevice"]),
-    tests("MachineTests", of: ["Machine", "BasicDevices", "Boot", "CLinux", "Platform", log]),
+    tests("MachineTests", of: ["Machine", "BasicDevices", "Boot", "Bus", "CLinux", "GuestMemory", "KVM", "Platform", log]),
     tests("PCITests", of: ["PCI", "Bus", "Interrupts", "Platform"]),
     tests("VirtioPCITests", of: ["Virtio", "VirtioTesting", "PCI", "Bus", "GuestMemory", "Interrupts", "Platform", log]),
     // Guest tests: a program that runs in the software KVM host and boots stock kernels.

@@ -4,13 +4,22 @@ public import Logging
 public import Platform
 internal import Synchronization
 
+/// What is said to a request.
+public enum ControlAnswer: Sendable {
+  /// The response.
+  case now(ControlResponse)
+  /// It is not known yet: this is called on the loop's thread every few milliseconds until there is one. Whoever gives it sets the end of
+  /// the wait. The client's further requests wait, nobody else's do.
+  case later(@Sendable () -> ControlResponse?)
+}
+
 /// Answers requests at a machine's control socket, on the thread of an event loop.
 ///
 /// Clients are other processes of the same user, and may be broken or hostile: a packet has a limit, so have connections, nobody is waited for,
 /// and whoever breaks the rules is told so and loses the connection.
 public final class ControlServer: Sendable {
   /// What to do for a request; runs on the loop's thread.
-  public typealias Handler = @Sendable (ControlRequest) -> ControlResponse
+  public typealias Handler = @Sendable (ControlRequest) -> ControlAnswer
 
   /// The most connections at a time; more are told so and closed.
   public static let connectionLimit = 32
@@ -22,6 +31,8 @@ public final class ControlServer: Sendable {
 
   private struct State {
     var connections: [Int32: Connection] = [:]
+    /// Those whose request has no answer yet.
+    var waiting: [Int32: @Sendable () -> ControlResponse?] = [:]
     /// Given up for a moment when there are no descriptors left, so that who waits can be turned away.
     var reserve: Connection?
     var isStopped = false
@@ -32,6 +43,10 @@ public final class ControlServer: Sendable {
   private let handler: Handler
   private let logger: Logger
   private let state: Mutex<State>
+  /// Runs while there is one that waits.
+  private let timer: TimerFD
+  /// How often it is looked for an answer, in nanoseconds.
+  private static let period: UInt64 = 5_000_000
 
   /// Where the socket is: in a directory it has a name of its own.
   public var path: String { socket.path }
@@ -44,6 +59,7 @@ public final class ControlServer: Sendable {
   ///   - logger: Where clients' mistakes are noted, for debugging.
   ///   - handler: What to do for a request.
   public init(path: String, loop: EventLoop, logger: Logger, handler: @escaping Handler) throws(ControlError) {
+    do { timer = try TimerFD() } catch { throw .system(error) }
     socket = try ControlSocket.make(path: path)
     self.loop = loop
     self.handler = handler
@@ -51,6 +67,7 @@ public final class ControlServer: Sendable {
     state = Mutex(State(reserve: Self.makeReserve(socket)))
     do {
       try loop.add(socket.number) { [weak self] _ in self?.accept() }
+      try loop.add(timer.number) { [weak self] _ in self?.answerThoseThatWait() }
     } catch { throw .system(error) }
   }
 
@@ -63,10 +80,11 @@ public final class ControlServer: Sendable {
   public func stop() {
     let connections = state.withLock { state in
       state.isStopped = true
-      defer { state.connections = [:] }
+      defer { (state.connections, state.waiting) = ([:], [:]) }
       return Array(state.connections.values)
     }
     loop.remove(socket.number)
+    loop.remove(timer.number)
     for connection in connections { loop.remove(connection.descriptor.number) }
     socket.remove()
   }
@@ -101,6 +119,10 @@ public final class ControlServer: Sendable {
       _ = send(.failed("too many clients at a time; try again"), to: number)
       return
     }
+    listen(to: number)
+  }
+
+  private func listen(to number: Int32) {
     do {
       try loop.add(number) { [weak self] _ in self?.serve(number) }
     } catch {
@@ -111,7 +133,27 @@ public final class ControlServer: Sendable {
 
   private func drop(_ number: Int32) {
     loop.remove(number)
-    state.withLock { $0.connections[number] = nil }
+    state.withLock { state in
+      state.connections[number] = nil
+      state.waiting[number] = nil
+    }
+  }
+
+  /// Leaves a client unheard until there is an answer for it.
+  private func wait(_ number: Int32, for answer: @escaping @Sendable () -> ControlResponse?) {
+    loop.remove(number)
+    state.withLock { $0.waiting[number] = answer }
+    timer.start(after: Self.period, every: Self.period)
+  }
+
+  private func answerThoseThatWait() {
+    timer.drain()
+    for (number, answer) in state.withLock({ $0.waiting }) {
+      guard let response = answer() else { continue }
+      state.withLock { $0.waiting[number] = nil }
+      if send(response, to: number) { listen(to: number) } else { drop(number) }
+    }
+    if state.withLock({ $0.waiting.isEmpty }) { timer.stop() }
   }
 
   /// Takes a packet of a connection and answers it.
@@ -124,7 +166,10 @@ public final class ControlServer: Sendable {
     do throws(ControlError) {
       let request = try ControlRequest(words: try ControlMessage.words(of: packet.prefix(length)))
       logger.debug("control socket: \(request.words)")
-      if !send(handler(request), to: number) { drop(number) }
+      switch handler(request) {
+      case .now(let response): if !send(response, to: number) { drop(number) }
+      case .later(let answer): wait(number, for: answer)
+      }
     } catch {
       logger.debug("control socket: \(error)")
       let isHeard = send(.failed("\(error)"), to: number)

@@ -30,7 +30,12 @@ final class RequestHandler: Sendable {
   func setThreads(_ threads: [ProcessorThread]) { self.threads.withLock { $0 = threads } }
 
   /// Does it.
-  func answer(_ request: ControlRequest) -> ControlResponse {
+  func answer(_ request: ControlRequest) -> ControlAnswer {
+    guard case .balloonStatistics = request else { return .now(perform(request)) }
+    return askForBalloonStatistics()
+  }
+
+  private func perform(_ request: ControlRequest) -> ControlResponse {
     switch request {
     case .stop:
       control.end(.stopped)
@@ -44,7 +49,7 @@ final class RequestHandler: Sendable {
         try balloon.setTarget(bytes: bytes)
         return ""
       }
-    case .balloonStatistics: return withBalloon { try $0.statistics().json }
+    case .balloonStatistics: return Self.suspended
     case .resizeDisk(let index, let bytes, let mayShrink): return resizeDisk(index, bytes, mayShrink: mayShrink)
     case .setLink(let card, let isUp): return setLink(card, isUp: isUp)
     case .listUSB, .attachUSB, .detachUSB: return .failed("this machine has no USB controller")
@@ -81,6 +86,16 @@ final class RequestHandler: Sendable {
     guard let balloon = devices.balloon else { return .failed("this machine has no balloon (--no-balloon)") }
     if control.isPaused { return Self.suspended }
     do { return .done(try body(balloon)) } catch { return .failed("\(error)") }
+  }
+
+  /// The guest answers when it likes; the loop, which may have to raise the interrupt that it waits for, goes on meanwhile.
+  private func askForBalloonStatistics() -> ControlAnswer {
+    guard let balloon = devices.balloon else { return .now(.failed("this machine has no balloon (--no-balloon)")) }
+    if control.isPaused { return .now(Self.suspended) }
+    do {
+      let look = try balloon.askForStatistics()
+      return .later { do { return try look().map { .done($0.json) } } catch { return .failed("\(error)") } }
+    } catch { return .now(.failed("\(error)")) }
   }
 
   private func pressPowerButton() -> ControlResponse {

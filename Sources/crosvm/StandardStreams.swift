@@ -58,6 +58,9 @@ enum StandardStreams {
       let count = unsafe bytes.withUnsafeBytes { unsafe Glibc.write(descriptor, $0.baseAddress?.advanced(by: done), bytes.count - done) }
       if count > 0 {
         done += count
+      } else if count < 0, errno == EAGAIN {
+        // Somebody made it one that does not block. Its reader is waited for all the same.
+        _ = isReady(descriptor, milliseconds: -1)
       } else if count == 0 || errno != EINTR {
         return false
       }

@@ -1,3 +1,4 @@
+import Glibc
 import Platform
 import Testing
 
@@ -55,5 +56,16 @@ import Testing
     }
     let statistics = try operation.statistics(milliseconds: 5)
     #expect(statistics.balloonBytes == .max && statistics.json.contains("\"balloon_actual\": 18446744073709551615"))
+  }
+}
+
+extension BalloonOperator {
+  /// Asks, and waits for the answer.
+  func statistics(milliseconds: Int) throws -> BalloonStatistics {
+    let look = try askForStatistics(milliseconds: milliseconds)
+    while true {
+      if let answer = try look() { return answer }
+      usleep(1000)
+    }
   }
 }

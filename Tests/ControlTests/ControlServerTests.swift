@@ -29,7 +29,12 @@ private final class Server: Sendable {
     let log = log
     server = try ControlServer(path: name.isEmpty ? folder : folder + "/" + name, loop: loop, logger: Logger(label: "test")) { request in
       log.requests.withLock { $0.append(request) }
-      return request == .balloonStatistics ? .failed("no balloon") : .done(request == .version ? "1.2" : "")
+      switch request {
+      // Known only once somebody else has asked for something.
+      case .balloonStatistics: return .later { log.requests.withLock { $0.contains(.version) } ? .failed("no balloon") : nil }
+      case .version: return .now(.done("1.2"))
+      default: return .now(.done(""))
+      }
     }
     path = server.path
     self.loop = loop
@@ -75,6 +80,25 @@ private final class Raw {
     #expect(server.seen == [.version, .balloonStatistics, .suspend])
   }
 
+  @Test("Who waits for an answer holds nobody else up, and gets it, and those to what was asked meanwhile") func later() throws {
+    let server = try Server()
+    defer { server.end() }
+    let other = try ControlClient(path: server.path)
+    do {
+      let gone = try Raw(server.path)
+      gone.send(ControlMessage.packet(ControlRequest.balloonStatistics.words))
+    }
+    let waiting = try Raw(server.path)
+    for request in [ControlRequest.balloonStatistics, .suspend] { waiting.send(ControlMessage.packet(request.words)) }
+    while server.seen.count < 2 { usleep(1000) }
+    #expect(try other.ask(.resume) == .done(""))
+    #expect(server.seen == [.balloonStatistics, .balloonStatistics, .resume])
+    #expect(try other.ask(.version) == .done("1.2"))
+    #expect(waiting.receive().contains("no balloon"))
+    #expect(!waiting.receive().isEmpty)
+    #expect(server.seen == [.balloonStatistics, .balloonStatistics, .resume, .version, .suspend])
+  }
+
   @Test("The socket is its owner's only, and goes with the server") func ownership() throws {
     let old = umask(0)
     defer { umask(old) }
@@ -100,20 +124,20 @@ private final class Raw {
     defer { server.end() }
     let loop = try EventLoop()
     #expect(throws: ControlError.inUse(server.path)) {
-      _ = try ControlServer(path: server.path, loop: loop, logger: Logger(label: "test")) { _ in .done("") }
+      _ = try ControlServer(path: server.path, loop: loop, logger: Logger(label: "test")) { _ in .now(.done("")) }
     }
     #expect(try ControlClient(path: server.path).ask(.version) == .done("1.2"))
     let file = server.folder + "/file"
     _ = try OwnedDescriptor.open(file, flags: O_CREAT | O_WRONLY, mode: 0o600)
     defer { _ = unsafe unlink(file) }
     #expect(throws: ControlError.notASocket(file)) {
-      _ = try ControlServer(path: file, loop: loop, logger: Logger(label: "test")) { _ in .done("") }
+      _ = try ControlServer(path: file, loop: loop, logger: Logger(label: "test")) { _ in .now(.done("")) }
     }
     let stream = server.folder + "/stream"
     let listener = try UnixSocket.listen(at: stream, kind: .stream)
     defer { _ = unsafe unlink(stream) }
     #expect(throws: ControlError.notASocket(stream)) {
-      _ = try ControlServer(path: stream, loop: loop, logger: Logger(label: "test")) { _ in .done("") }
+      _ = try ControlServer(path: stream, loop: loop, logger: Logger(label: "test")) { _ in .now(.done("")) }
     }
     _ = listener.number
   }

@@ -28,6 +28,8 @@ struct CompletionTests {
       ("crosvm run --block a,ro,r", "a,ro,root"),
       ("crosvm run --serial stdout,c", "stdout,console"),
       ("crosvm completions ", "bash zsh fish"),
+      ("crosvm disk re", "resize repair"),
+      ("crosvm disk convert --sou", "--source-format"),
       ("crosvm run -- --blo", ""),
     ])
   func bashOffersWhatMayFollow(line: String, expected: String) {
@@ -50,6 +52,8 @@ struct CompletionTests {
       ("crosvm run --block a,ro,r", "root"),
       ("crosvm run --serial stdout,c", "console"),
       ("crosvm completions ", "bash fish zsh"),
+      ("crosvm disk re", "repair resize"),
+      ("crosvm disk convert --sou", "--source-format"),
       ("crosvm run -- --blo", ""),
     ])
   func zshOffersWhatMayFollow(line: String, expected: String) {
@@ -94,6 +98,8 @@ struct CompletionTests {
       ("crosvm run --block a,ro,r", "a,ro,root"),
       ("crosvm run --serial stdout,c", "stdout,console"),
       ("crosvm completions ", "bash fish zsh"),
+      ("crosvm disk re", "repair resize"),
+      ("crosvm disk convert --sou", "--source-format"),
       ("crosvm run -- --blo", ""),
     ])
   func fishOffersWhatMayFollow(line: String, expected: String) {

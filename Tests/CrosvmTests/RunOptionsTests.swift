@@ -189,6 +189,17 @@ struct RunOptionsTests {
         "--rwdisk \"a,ro\": \"ro\" is not a known key, at character 3; known are path, format, backing, ephemeral"
       ),
       (["k", "-b", "a,queues=17"], "--block \"a,queues=17\": \"17\" is out of range, at character 10; give a whole number from 1 to 16"),
+      (
+        ["k", "-r", "a,ephemeral"], "--root \"a,ephemeral\": what is only read needs no temporary file, at character 3; leave ephemeral out"
+      ),
+      (
+        ["k", "-b", "a,ro,ephemeral"],
+        "--block \"a,ro,ephemeral\": what is only read needs no temporary file, at character 6; give ro or ephemeral"
+      ),
+      (
+        ["k", "-b", "a,backing"],
+        "--block \"a,backing\": backing files are read only where the format is named, at character 3; give format=qcow2"
+      ),
       (["k", "-b", "a,queue-size=3"], "--block \"a,queue-size=3\": \"3\" is not possible, at character 14; give 4, 8, 16"),
       (["k", "-b", "a,block-size=513"], "--block \"a,block-size=513\": \"513\" is not possible, at character 14; give 512 or 4096"),
       (["k", "-b", "a,id=123456789012345678901"], "is not possible, at character 6; give 1 to 20 printable ASCII characters"),

@@ -78,6 +78,7 @@ enum SystemCalls {
     "rng timerfd_settime": "a guest that takes more than 64 MiB of random bytes a second, which none in the lab can: EntropyDeviceTests",
     "restart_syscall": "the kernel's own, where a wait goes on after SIGSTOP and SIGCONT: usage tests",
     "clock_gettime": "the C library's, on hosts whose clock source programs cannot read by themselves (hpet, acpi_pm)",
+    "main fcntl": "a control socket of a process that has no descriptors left keeps one for who waits: usage tests",
     "getpgrp": "where the standard input is a terminal: usage tests",
   ]
 

@@ -184,6 +184,18 @@ struct SandboxTests {
     #expect(!hasSockets)
   }
 
+  /// A machine that has no descriptor left for a client turns it away, and is there for the next one.
+  @Test func aClientWithoutADescriptorIsTurnedAway() throws {
+    let machine = try start()
+    let highest = machine.look.entries("fd").compactMap { Int($0) }.max() ?? 0
+    for (limit, status) in [(highest + 1, 1), (512, 0)] as [(Int, Int32)] {
+      try Tool.run("prlimit", "--pid", "\(machine.look.identifier)", "--nofile=\(limit):", in: workplace)
+      for _ in 0..<3 { #expect(try Crosvm.run(["version", "socket"], in: workplace).status == status) }
+    }
+    machine.send(SIGTERM)
+    #expect(machine.end().status == 0)
+  }
+
   @Test func aLauncherThatDiesEndsTheMachine() throws {
     let machine = try start()
     let launcher = try #require(machine.processes.first { $0.name == "crosvm" && $0.identifier != machine.look.identifier })

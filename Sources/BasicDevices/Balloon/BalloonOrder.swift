@@ -63,16 +63,20 @@ public struct BalloonOperator: Sendable {
   /// Asks the driver to give this many bytes, in all; it does so when it can. Rounded down to pages of 4096 bytes.
   public func setTarget(bytes: UInt64) throws { _ = try perform(BalloonOrder.setTarget(bytes: bytes).encoded) }
 
-  /// Asks the driver how the guest uses its memory, and waits for a moment for the answer.
-  public func statistics(milliseconds: Int = 2000) throws -> BalloonStatistics {
+  /// Asks the driver how the guest uses its memory.
+  ///
+  /// - Parameter milliseconds: How long the answer may take.
+  /// - Returns: What looks for the answer: nil while there is none.
+  /// - Throws: Where it cannot be asked; what is returned, where the time is over.
+  public func askForStatistics(milliseconds: Int = 2000) throws -> @Sendable () throws -> BalloonStatistics? {
     var reader = ByteReader(try perform(BalloonOrder.ask.encoded))
     let count: UInt64 = try reader.get()
     let deadline = monotonicNanoseconds() + UInt64(max(0, milliseconds)) * 1_000_000
-    while true {
+    return { [perform] in
       let answer = try perform(BalloonOrder.collect(after: count).encoded)
       if !answer.isEmpty { return try BalloonStatistics(answer) }
       guard monotonicNanoseconds() < deadline else { throw BalloonDevice.Refusal.noStatistics }
-      usleep(2000)
+      return nil
     }
   }
 }

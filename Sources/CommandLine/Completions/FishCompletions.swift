@@ -9,7 +9,7 @@ public struct FishCompletions {
   public init(_ root: Command) {
     let lines = root.completionPaths.flatMap { FishCompletions.lines(root.name, $0) }
     text =
-      "# Completions of \(root.name) for fish.\n" + FishCompletions.functions(root.name, root.visibleSubcommands.map(\.name))
+      "# Completions of \(root.name) for fish.\n" + FishCompletions.functions(root.name, root.completionPaths)
       + "complete -c \(root.name) -f\n" + lines.joined(separator: "\n") + "\n"
   }
 
@@ -29,7 +29,8 @@ public struct FishCompletions {
   }
 
   private static func complete(_ program: String, _ path: [Command], _ rest: String, _ summary: String) -> String {
-    let condition = path.isEmpty ? "" : " -n \(quoted("__\(program)_in \(path.last?.name ?? "")"))"
+    let names = path.dropFirst().map(\.name)
+    let condition = path.isEmpty ? "" : " -n \(quoted("__\(program)_in" + names.map { " " + $0 }.joined()))"
     return "complete -c \(program)\(condition) \(rest) -d \(quoted(firstSentence(summary)))"
   }
 
@@ -51,18 +52,28 @@ public struct FishCompletions {
     "'" + String(text.flatMap { "\\'".contains($0) ? "\\\($0)" : String($0) }) + "'"
   }
 
-  private static func functions(_ program: String, _ commands: [String]) -> String {
+  /// Lines of a `switch` over the commands so far: where the next word is one of theirs, it is the next one.
+  private static func cases(_ paths: [[Command]]) -> String {
+    paths.compactMap { path -> String? in
+      guard let command = path.last, !command.visibleSubcommands.isEmpty else { return nil }
+      let names = path.dropFirst().map(\.name).joined(separator: " ")
+      let next = command.visibleSubcommands.map(\.name).joined(separator: " ")
+      return "      case \(quoted(names))\n        contains -- $word \(next); and set -a path $word"
+    }.joined(separator: "\n")
+  }
+
+  private static func functions(_ program: String, _ paths: [[Command]]) -> String {
     #"""
-    # Whether the command line is that of one command; of none yet, for the program itself.
+    # Whether the command line is that of one command, given by all its words; of none yet, without any.
     function __\#(program)_in
       set -l words (commandline -opc)
+      set -l path
       for word in $words[2..-1]
-        if contains -- $word \#(commands.joined(separator: " "))
-          test $word = $argv[1]
-          return
+        switch "$path"
+    \#(cases(paths))
         end
       end
-      test $argv[1] = \#(program)
+      test "$path" = "$argv"
     end
 
     # Offers values of a kind for a text, each after a prefix.

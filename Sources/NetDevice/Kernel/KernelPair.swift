@@ -37,7 +37,7 @@ final class KernelPair: PairServer {
     }
     try kernel.accept(activation.features & (try kernel.features()) & ~VhostFeatures.header)
     try kernel.share(activation.memory)
-    forgetFrames()
+    if !lastDriver.withLock({ $0.isSame(as: shared) }) { forgetFrames() }
     let lent = try VhostQueues(queues, kernel: kernel, name: "vhost_net", onFailure: onFailure)
     state.withLock { $0 = State(queues: lent, onFailure: onFailure) }
     guard isUsed else { return }
@@ -45,6 +45,20 @@ final class KernelPair: PairServer {
       stop()
       join()
       throw error
+    }
+  }
+
+  /// The driver that was served last: what came while the device was suspended is for it.
+  private let lastDriver = Mutex(Driver())
+
+  private struct Driver {
+    /// Each driver has one of its own.
+    private weak var filter: SharedFilter?
+
+    /// Whether it is still the same; it is remembered.
+    mutating func isSame(as shared: NetShared) -> Bool {
+      defer { filter = shared.filter }
+      return filter === shared.filter
     }
   }
 

@@ -68,6 +68,14 @@ public final class BufferedOutput: ByteOutput {
 protocol ByteDrain {
   /// Writes all bytes, waiting as long as it takes or until `buffer.waitWritable` says to give up.
   mutating func write(_ bytes: [UInt8], for buffer: OutputBuffer) throws(SystemError)
+
+  /// Writes what was kept for more to come: nothing does.
+  mutating func finish() throws(SystemError)
+}
+
+extension ByteDrain {
+  /// Most keep nothing.
+  mutating func finish() throws(SystemError) {}
 }
 
 /// What the writer's thread shares with those who give it bytes.
@@ -129,6 +137,7 @@ final class OutputBuffer: Sendable {
       announceRoom()
       collect()
     }
+    if !failed { do { try drain.finish() } catch { onError(error) } }
     ended.signal()
   }
 

@@ -54,11 +54,15 @@ public final class SystemLog: Sendable {
   ///
   /// - Parameter mayWait: Whether to wait while the daemon is busy; where not, the line is lost then (`EAGAIN`).
   ///
-  /// Bytes other than printable ASCII, tabs and UTF-8 sequences are replaced by question marks, so that a guest cannot forge a second line.
+  /// Control characters, those of ISO 6429's second set included, and what is no UTF-8 are replaced by question marks: so a guest can neither
+  /// forge a second line, nor drive the terminal of whoever reads the log.
   public func write(_ line: some Sequence<UInt8>, severity: Severity = .informational, mayWait: Bool = true) throws(SystemError) {
     // Facility 1: user-level messages.
     var message = Array("<\(8 + severity.rawValue)>\(prefix)".utf8)
-    for byte in line.prefix(SystemLog.longestLine) { message.append((byte >= 32 && byte != 127) || byte == 9 ? byte : UInt8(ascii: "?")) }
+    for scalar in String(decoding: Array(line.prefix(SystemLog.longestLine)), as: UTF8.self).unicodeScalars {
+      let isHarmless = scalar == "\t" || scalar.properties.generalCategory != .control && scalar != "\u{fffd}"
+      message += isHarmless ? Array(String(scalar).utf8) : [UInt8(ascii: "?")]
+    }
     let number = socket.number
     let flags = Int32(MSG_NOSIGNAL) | (mayWait ? 0 : Int32(MSG_DONTWAIT))
     for attempt in 0...1 {
@@ -93,6 +97,11 @@ struct SystemLogDrain: ByteDrain {
       defer { line.removeAll(keepingCapacity: true) }
       if !line.isEmpty { try log.write(line) }
     }
+  }
+
+  mutating func finish() throws(SystemError) {
+    defer { line.removeAll() }
+    if !line.isEmpty { try log.write(line, mayWait: false) }
   }
 
   /// Waits until another line may be sent; false when the writer shall give up.

@@ -13,6 +13,8 @@ struct LauncherProcess: ~Copyable {
   private var names: [pid_t: String] = [:]
   private var sockets: SocketKeeper?
   private let terminal = TerminalState()
+  /// Whether the VMM makes a machine: only then may it have changed the terminal.
+  private var hasOrders = false
   /// What has come of an order in pieces.
   private var pieces: (bytes: [UInt8], descriptors: [DescriptorBox]) = ([], [])
   /// Whether the VMM gives no orders any more.
@@ -76,6 +78,7 @@ struct LauncherProcess: ~Copyable {
       return complain("crosvm: \(violation.sentence(of: "the VMM", policies: "main.policy, and in vcpu.policy for a processor"))\n")
     }
     guard let order = try? LauncherOrder(packet.bytes) else { return }
+    hasOrders = true
     take(order, packet.descriptors)
   }
 
@@ -176,8 +179,11 @@ struct LauncherProcess: ~Copyable {
 
   private func report(_ report: LauncherReport) { try? connection.send(report.encoded, mayWait: false) }
 
+  /// Says something, if somebody takes it soon: the devices are to be ended whatever becomes of it.
   private func complain(_ text: String) {
     let bytes = Array(text.utf8)
+    var watched = pollfd(fd: STDERR_FILENO, events: Int16(POLLOUT), revents: 0)
+    guard unsafe poll(&watched, 1, 2000) > 0 else { return }
     _ = unsafe Glibc.write(STDERR_FILENO, bytes, bytes.count)
   }
 
@@ -191,7 +197,7 @@ struct LauncherProcess: ~Copyable {
       if child > 0 { names[child] = nil } else if child < 0 && errno == ECHILD { break } else { usleep(500) }
     }
     if let sockets = sockets.take() { sockets.finish() }
-    terminal.restore()
+    if hasOrders { terminal.restore() }
   }
 }
 
@@ -234,7 +240,9 @@ private struct TerminalState {
   init() { isTerminal = unsafe tcgetattr(STDIN_FILENO, &state) == 0 }
 
   func restore() {
-    guard isTerminal else { return }
+    // In the background it belongs to another program, perhaps one that has put it into raw mode itself.
+    let foreground = tcgetpgrp(STDIN_FILENO)
+    guard isTerminal, foreground < 0 || foreground == getpgrp() else { return }
     var now = termios()
     var before = state
     // Nothing to do after an end in good order: then this would undo what a shell does meanwhile.

@@ -104,6 +104,14 @@ enum DiskOptions {
     disk.format = try fields.value(format)
     disk.allowsBacking = try fields.value(backing) ?? disk.allowsBacking
     disk.isEphemeral = try fields.value(ephemeral) ?? disk.isEphemeral
+    guard !disk.allowsBacking || disk.format == .qcow2 else {
+      throw ValueError(
+        "backing files are read only where the format is named", at: fields.position(of: backing), remedy: "give format=qcow2, too")
+    }
+    guard !disk.isEphemeral || !disk.isReadOnly else {
+      let remedy = isReadOnly == nil ? "give ro or ephemeral, not both" : "leave ephemeral out, or use the option for a writable disk"
+      throw ValueError("what is only read needs no temporary file", at: fields.position(of: ephemeral), remedy: remedy)
+    }
     disk.cacheSize = try fields.value(cacheSize) ?? disk.cacheSize
     disk.blockSize = try fields.value(blockSize) ?? disk.blockSize
     disk.id = try fields.value(id)

@@ -10,14 +10,14 @@ let imageTests: [GuestTest] = [
     let script = """
       mkdir -p /tmp/m
       fill() {
-        cp -a /etc /usr/sbin /tmp/m/; sum=$(cd /tmp/m; find . -type f | sort | xargs cat | sha256sum); sync
+        cp -a /etc $3 /tmp/m/; sum=$(cd /tmp/m; find . -type f | sort | xargs cat | sha256sum); sync
         umount /tmp/m; echo 3 >/proc/sys/vm/drop_caches; mount /dev/$1 /tmp/m
         [ "$sum" = "$(cd /tmp/m; find . -type f | sort | xargs cat | sha256sum)" ] && echo $1-$2-same=yes; umount /tmp/m
       }
       for d in vdb vdc vdd vde vdf; do
         fio --name=v --filename=/dev/$d --rw=randrw --bsrange=512-64k --size=24M --iodepth=16 --ioengine=libaio --direct=1 \\
           --verify=crc32c --verify_fatal=1 --minimal >/dev/null 2>&1 && echo $d-fio=yes
-        mkfs.ext4 -q -F /dev/$d && mount -o discard /dev/$d /tmp/m && fill $d ext4 && e2fsck -fn /dev/$d >/dev/null 2>&1 && echo $d-ext4=yes
+        mkfs.ext4 -q -F /dev/$d && mount -o discard /dev/$d /tmp/m && fill $d ext4 /usr/sbin && e2fsck -fn /dev/$d >/dev/null 2>&1 && echo $d-ext4=yes
         mkfs.xfs -q -f /dev/$d && mount /dev/$d /tmp/m && fill $d xfs && xfs_repair -n /dev/$d >/dev/null 2>&1 && echo $d-xfs=yes
       done
       """
