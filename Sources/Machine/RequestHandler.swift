@@ -31,28 +31,28 @@ final class RequestHandler: Sendable {
 
   /// Does it.
   func answer(_ request: ControlRequest) -> ControlAnswer {
-    guard case .balloonStatistics = request else { return .now(perform(request)) }
-    return askForBalloonStatistics()
-  }
-
-  private func perform(_ request: ControlRequest) -> ControlResponse {
     switch request {
     case .stop:
       control.end(.stopped)
-      return .done("")
-    case .suspend: return suspend()
-    case .resume: return resume()
-    case .pressPowerButton: return pressPowerButton()
-    case .version: return .done(version)
+      return .now(.done(""))
+    case .suspend: return .now(suspend())
+    case .resume: return .now(resume())
+    case .pressPowerButton: return .now(pressPowerButton())
+    case .version: return .now(.done(version))
     case .balloon(let bytes):
       return withBalloon { balloon in
         try balloon.setTarget(bytes: bytes)
-        return ""
+        return .now(.done(""))
       }
-    case .balloonStatistics: return Self.suspended
-    case .resizeDisk(let index, let bytes, let mayShrink): return resizeDisk(index, bytes, mayShrink: mayShrink)
-    case .setLink(let card, let isUp): return setLink(card, isUp: isUp)
-    case .listUSB, .attachUSB, .detachUSB: return .failed("this machine has no USB controller")
+    case .balloonStatistics:
+      // The guest answers when it likes; the loop, which may have to raise the interrupt that it waits for, goes on meanwhile.
+      return withBalloon { balloon in
+        let look = try balloon.askForStatistics()
+        return .later { do { return try look().map { .done($0.json) } } catch { return .failed("\(error)") } }
+      }
+    case .resizeDisk(let index, let bytes, let mayShrink): return .now(resizeDisk(index, bytes, mayShrink: mayShrink))
+    case .setLink(let card, let isUp): return .now(setLink(card, isUp: isUp))
+    case .listUSB, .attachUSB, .detachUSB: return .now(.failed("this machine has no USB controller"))
     }
   }
 
@@ -82,20 +82,10 @@ final class RequestHandler: Sendable {
     return .done("")
   }
 
-  private func withBalloon(_ body: (BalloonOperator) throws -> String) -> ControlResponse {
-    guard let balloon = devices.balloon else { return .failed("this machine has no balloon (--no-balloon)") }
-    if control.isPaused { return Self.suspended }
-    do { return .done(try body(balloon)) } catch { return .failed("\(error)") }
-  }
-
-  /// The guest answers when it likes; the loop, which may have to raise the interrupt that it waits for, goes on meanwhile.
-  private func askForBalloonStatistics() -> ControlAnswer {
+  private func withBalloon(_ body: (BalloonOperator) throws -> ControlAnswer) -> ControlAnswer {
     guard let balloon = devices.balloon else { return .now(.failed("this machine has no balloon (--no-balloon)")) }
     if control.isPaused { return .now(Self.suspended) }
-    do {
-      let look = try balloon.askForStatistics()
-      return .later { do { return try look().map { .done($0.json) } } catch { return .failed("\(error)") } }
-    } catch { return .now(.failed("\(error)")) }
+    do { return try body(balloon) } catch { return .now(.failed("\(error)")) }
   }
 
   private func pressPowerButton() -> ControlResponse {

@@ -57,8 +57,7 @@ public final class NamedSocket: Sendable {
   /// Locks a folder against other programs that do the same, as long as the descriptor is open; gives up after a second, for anybody who
   /// may read the folder can hold the lock.
   private static func lockFolder(of path: String) -> DescriptorBox? {
-    let folder = path.lastIndex(of: "/").map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "."
-    guard let descriptor = try? OwnedDescriptor.open(folder, flags: O_RDONLY | O_DIRECTORY) else { return nil }
+    guard let descriptor = try? OwnedDescriptor.open(folderName(of: path), flags: O_RDONLY | O_DIRECTORY) else { return nil }
     for _ in 0..<100 {
       if flock(descriptor.number, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK && errno != EINTR { break }
       usleep(10_000)

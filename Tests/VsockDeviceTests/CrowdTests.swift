@@ -1,4 +1,3 @@
-import Logging
 import Platform
 import Testing
 import VirtioTesting
@@ -40,22 +39,6 @@ struct CrowdTests {
         #expect(try program.read(expected.count) == expected)
       }
     }
-  }
-
-  /// Plays a guest of a device with other limits, and sockets at a path.
-  private func withLimits(
-    _ change: (inout VsockSwitch.Limits) -> Void, _ body: (VsockGuest, _ path: String) throws -> Void
-  ) throws {
-    let bench = try VsockBench()
-    let path = bench.folder + "/small"
-    let sockets = try VsockSockets(path: path)
-    var limits = VsockSwitch.Limits()
-    change(&limits)
-    let table = VsockSwitch(
-      context: VsockGuest.context,
-      listeners: [.init(box: DescriptorBox(try OwnedDescriptor.duplicate(sockets.stream.number)), isSequenced: false)],
-      connector: DirectConnector(prefix: path + "_"), limits: limits, logger: Logger(label: "") { _ in SwiftLogNoOpLogHandler() })
-    try withActivatedDevice(VsockDevice(context: VsockGuest.context, table: table)) { try body(try VsockGuest($0), path) }
   }
 
   @Test("A client that never says where to gives its place to the next")

@@ -1,7 +1,9 @@
+import Logging
 import Platform
 import VirtioTesting
-import VsockDevice
 import VsockTesting
+
+@testable import VsockDevice
 
 /// The ports of a connection.
 struct GuestConnection: Hashable {
@@ -67,3 +69,19 @@ extension VsockGuest {
 
 /// Bytes that differ from place to place.
 func pattern(_ count: Int, seed: Int = 0) -> [UInt8] { (0..<count).map { UInt8(truncatingIfNeeded: ($0 &+ seed) &* 31 &+ ($0 >> 8)) } }
+
+/// Plays a guest of a device with other limits, and sockets at a path.
+func withLimits(
+  _ change: (inout VsockSwitch.Limits) -> Void, _ body: (VsockGuest, _ path: String) throws -> Void
+) throws {
+  let bench = try VsockBench()
+  let path = bench.folder + "/small"
+  let sockets = try VsockSockets(path: path)
+  var limits = VsockSwitch.Limits()
+  change(&limits)
+  let table = VsockSwitch(
+    context: VsockGuest.context,
+    listeners: [.init(box: DescriptorBox(try OwnedDescriptor.duplicate(sockets.stream.number)), isSequenced: false)],
+    connector: DirectConnector(prefix: path + "_"), limits: limits, logger: Logger(label: "") { _ in SwiftLogNoOpLogHandler() })
+  try withActivatedDevice(VsockDevice(context: VsockGuest.context, table: table)) { try body(try VsockGuest($0), path) }
+}

@@ -11,22 +11,6 @@ import VsockTesting
 
 @Suite("Suspensions of the socket device", .serialized)
 struct SuspensionTests {
-  /// Plays a guest of a device with other limits, and sockets at a path.
-  private func withSwitch(
-    _ change: (inout VsockSwitch.Limits) -> Void = { _ in }, _ body: (VsockGuest, _ path: String) throws -> Void
-  ) throws {
-    let bench = try VsockBench()
-    let path = bench.folder + "/other"
-    let sockets = try VsockSockets(path: path)
-    var limits = VsockSwitch.Limits()
-    change(&limits)
-    let table = VsockSwitch(
-      context: VsockGuest.context,
-      listeners: [.init(box: DescriptorBox(try OwnedDescriptor.duplicate(sockets.stream.number)), isSequenced: false)],
-      connector: DirectConnector(prefix: path + "_"), limits: limits, logger: Logger(label: "") { _ in SwiftLogNoOpLogHandler() })
-    try withActivatedDevice(VsockDevice(context: VsockGuest.context, table: table)) { try body(try VsockGuest($0), path) }
-  }
-
   @Test("A clock that was stopped says the same all the while, and goes on from there")
   func clock() {
     let host = FakeTime()
@@ -53,7 +37,7 @@ struct SuspensionTests {
   @Test("Who waits has as much time after a suspension as before: a guest to answer, a client to say where to")
   func deadlines() throws {
     let seconds: UInt64 = 2
-    try withSwitch({ limits in
+    try withLimits({ limits in
       limits.patience = seconds * 1_000_000_000
       limits.greetingTime = seconds * 1_000_000_000
     }) { guest, path in
@@ -106,7 +90,7 @@ struct SuspensionTests {
 
   @Test("The guest has its whole time for the last word, also on a connection that it answered slowly")
   func lastWord() throws {
-    try withSwitch({ $0.patience = 1_000_000_000 }) { guest, path in
+    try withLimits({ $0.patience = 1_000_000_000 }) { guest, path in
       // One that is not answered is before it in the list.
       let other = try HostProgram(path: path)
       try other.write("CONNECT 51\n")

@@ -33,8 +33,7 @@ public struct NewFile: ~Copyable {
 
   /// A file without a name in the folder of another; nil where the file system has no such files.
   private static func nameless(besides path: String) throws(SystemError) -> OwnedDescriptor? {
-    let folder = path.lastIndex(of: "/").map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "."
-    do throws(SystemError) { return try OwnedDescriptor.open(folder, flags: clinux_O_TMPFILE | O_RDWR, mode: 0o666) } catch {
+    do throws(SystemError) { return try OwnedDescriptor.open(folderName(of: path), flags: clinux_O_TMPFILE | O_RDWR, mode: 0o666) } catch {
       guard [EOPNOTSUPP, EISDIR, EINVAL, ENOSYS].contains(error.code) else { throw error }
       return nil
     }

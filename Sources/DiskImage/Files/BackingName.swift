@@ -67,7 +67,7 @@ struct BackingName {
     guard !name.split(separator: "/").contains("..") else { throw .outside(name) }
     guard !image.hasPrefix("/proc/self/fd/") else { throw .noFolder(name) }
     self.name = name
-    folder = image.lastIndex(of: "/").map { $0 == image.startIndex ? "/" : String(image[..<$0]) } ?? "."
+    folder = folderName(of: image)
   }
 
   /// The path for messages, and for the names in that file.

@@ -1,4 +1,5 @@
 internal import Glibc
+internal import Platform
 
 /// Looks at files that a configuration names, so that what is wrong is said before anything is built.
 ///
@@ -44,7 +45,7 @@ enum PathCheck {
       try refuseDirectory(status, path, role)
       guard isAccessible(path, W_OK) else { throw .file(role, path: path, .unwritable) }
     case .failure(.missing):
-      let directory = directory(of: path)
+      let directory = folderName(of: path)
       guard case .success(let parent) = lookUp(directory), parent.st_mode & S_IFMT == S_IFDIR else {
         throw .file(role, path: path, .missingDirectory)
       }
@@ -87,11 +88,6 @@ enum PathCheck {
   /// Asks with the effective identity, which is the one that opens.
   private static func isAccessible(_ path: String, _ mode: Int32) -> Bool {
     unsafe faccessat(AT_FDCWD, path, mode, AT_EACCESS) == 0
-  }
-
-  private static func directory(of path: String) -> String {
-    guard let slash = path.lastIndex(of: "/") else { return "." }
-    return slash == path.startIndex ? "/" : String(path[..<slash])
   }
 }
 

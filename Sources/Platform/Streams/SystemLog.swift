@@ -59,10 +59,11 @@ public final class SystemLog: Sendable {
   public func write(_ line: some Sequence<UInt8>, severity: Severity = .informational, mayWait: Bool = true) throws(SystemError) {
     // Facility 1: user-level messages.
     var message = Array("<\(8 + severity.rawValue)>\(prefix)".utf8)
-    for scalar in String(decoding: Array(line.prefix(SystemLog.longestLine)), as: UTF8.self).unicodeScalars {
+    let scalars = String(decoding: Array(line.prefix(SystemLog.longestLine)), as: UTF8.self).unicodeScalars.map { scalar in
       let isHarmless = scalar == "\t" || scalar.properties.generalCategory != .control && scalar != "\u{fffd}"
-      message += isHarmless ? Array(String(scalar).utf8) : [UInt8(ascii: "?")]
+      return isHarmless ? scalar : "?"
     }
+    message += String(String.UnicodeScalarView(scalars)).utf8
     let number = socket.number
     let flags = Int32(MSG_NOSIGNAL) | (mayWait ? 0 : Int32(MSG_DONTWAIT))
     for attempt in 0...1 {
