@@ -5,15 +5,30 @@ internal import Synchronization
 
 /// One virtual machine of the kernel: its memory slots, interrupt controllers and routes.
 public final class VirtualMachine: Sendable {
-  let descriptor: OwnedDescriptor
+  /// The descriptor's number; -1, of which the kernel refuses everything, once the machine was given back.
+  private let number: Atomic<Int32>
   private let runSize: Int
   /// The number of pages of each slot, for the size of its dirty log.
   private let slotPages = Mutex<[UInt32: Int]>([:])
 
   init(descriptor: consuming OwnedDescriptor, runSize: Int) {
-    self.descriptor = descriptor
+    number = Atomic(descriptor.release())
     self.runSize = runSize
   }
+
+  deinit { end() }
+
+  /// Gives the machine back to the kernel, whoever still knows it; every request is refused from here on. The kernel's part of it ends with
+  /// the last `VirtualCPU`.
+  ///
+  /// To be called when nobody makes requests any more. A process that leaves it to its exit waits there, often for many milliseconds:
+  /// the kernel then takes the machine and the memory under it apart at the same time, and each waits for the other's readers.
+  public func end() {
+    let former = number.exchange(-1, ordering: .acquiringAndReleasing)
+    if former >= 0 { _ = close(former) }
+  }
+
+  private var descriptor: Int32 { number.load(ordering: .relaxed) }
 
   // MARK: Memory
 
@@ -30,7 +45,7 @@ public final class VirtualMachine: Sendable {
       slot: slot, flags: flags, guest_phys_addr: guestAddress, memory_size: size, userspace_addr: hostAddress)
     // Under the lock, so that no dirty log is fetched for a slot that is just being made larger.
     try slotPages.withLock { slotPages throws(KVMError) in
-      try kvmRequest(descriptor.number, clinux_KVM_SET_USER_MEMORY_REGION, "KVM_SET_USER_MEMORY_REGION", &region)
+      try kvmRequest(descriptor, clinux_KVM_SET_USER_MEMORY_REGION, "KVM_SET_USER_MEMORY_REGION", &region)
       slotPages[slot] = size > 0 ? Int(size / 4096) : nil
     }
   }
@@ -48,14 +63,14 @@ public final class VirtualMachine: Sendable {
   /// - Parameter pages: Not fewer than the slot has, for the kernel writes a bit for each.
   private func fetchDirtyLog(slot: UInt32, pages: Int) throws(KVMError) -> [UInt64] {
     var bits = [UInt64](repeating: 0, count: (pages + 63) / 64)
-    let number = descriptor.number
+    let descriptor = descriptor
     let outcome: Result<Void, KVMError> = unsafe bits.withUnsafeMutableBufferPointer { buffer in
       var log = unsafe kvm_dirty_log()
       unsafe log.slot = slot
       // The kernel writes one bit a page of the slot, rounded up to 64: the buffer's size.
       unsafe log.dirty_bitmap = UnsafeMutableRawPointer(buffer.baseAddress)
       do throws(KVMError) {
-        try unsafe kvmRequest(number, clinux_KVM_GET_DIRTY_LOG, "KVM_GET_DIRTY_LOG", &log)
+        try unsafe kvmRequest(descriptor, clinux_KVM_GET_DIRTY_LOG, "KVM_GET_DIRTY_LOG", &log)
         return .success(())
       } catch { return .failure(error) }
     }
@@ -67,18 +82,18 @@ public final class VirtualMachine: Sendable {
 
   /// Sets where the kernel may keep three pages that Intel processors need for real mode.
   public func setTaskStateAddress(_ address: UInt64) throws(KVMError) {
-    try kvmRequest(descriptor.number, clinux_KVM_SET_TSS_ADDR, "KVM_SET_TSS_ADDR", value: UInt(address))
+    try kvmRequest(descriptor, clinux_KVM_SET_TSS_ADDR, "KVM_SET_TSS_ADDR", value: UInt(address))
   }
 
   /// Sets where the kernel may keep the page of the identity map that Intel processors need for real mode.
   public func setIdentityMapAddress(_ address: UInt64) throws(KVMError) {
     var address = address
-    try kvmRequest(descriptor.number, clinux_KVM_SET_IDENTITY_MAP_ADDR, "KVM_SET_IDENTITY_MAP_ADDR", &address)
+    try kvmRequest(descriptor, clinux_KVM_SET_IDENTITY_MAP_ADDR, "KVM_SET_IDENTITY_MAP_ADDR", &address)
   }
 
   /// Makes PIC, IOAPIC and local APICs in the kernel.
   public func createInterruptController() throws(KVMError) {
-    try kvmRequest(descriptor.number, clinux_KVM_CREATE_IRQCHIP, "KVM_CREATE_IRQCHIP")
+    try kvmRequest(descriptor, clinux_KVM_CREATE_IRQCHIP, "KVM_CREATE_IRQCHIP")
   }
 
   /// Switches a capability on (KVM_ENABLE_CAP).
@@ -86,7 +101,7 @@ public final class VirtualMachine: Sendable {
     var request = kvm_enable_cap()
     request.cap = UInt32(capability)
     request.args.0 = argument
-    try kvmRequest(descriptor.number, clinux_KVM_ENABLE_CAP, "KVM_ENABLE_CAP", &request)
+    try kvmRequest(descriptor, clinux_KVM_ENABLE_CAP, "KVM_ENABLE_CAP", &request)
   }
 
   /// Makes local APICs in the kernel and leaves the IOAPIC, with `pins` inputs, to the VMM.
@@ -99,7 +114,7 @@ public final class VirtualMachine: Sendable {
     var level = kvm_irq_level()
     level.irq = line
     level.level = high ? 1 : 0
-    try kvmRequest(descriptor.number, clinux_KVM_IRQ_LINE, "KVM_IRQ_LINE", &level)
+    try kvmRequest(descriptor, clinux_KVM_IRQ_LINE, "KVM_IRQ_LINE", &level)
   }
 
   /// Sends a message interrupt at once.
@@ -111,12 +126,12 @@ public final class VirtualMachine: Sendable {
     message.address_lo = UInt32(truncatingIfNeeded: address)
     message.address_hi = UInt32(truncatingIfNeeded: address >> 32)
     message.data = data
-    return try kvmRequest(descriptor.number, clinux_KVM_SIGNAL_MSI, "KVM_SIGNAL_MSI", &message) > 0
+    return try kvmRequest(descriptor, clinux_KVM_SIGNAL_MSI, "KVM_SIGNAL_MSI", &message) > 0
   }
 
   /// Replaces the whole table of interrupt routes.
   public func setRoutes(_ routes: [InterruptRoute]) throws(KVMError) {
-    try kvmRequest(descriptor.number, clinux_KVM_SET_GSI_ROUTING, "KVM_SET_GSI_ROUTING", list: routes.map(\.entry))
+    try kvmRequest(descriptor, clinux_KVM_SET_GSI_ROUTING, "KVM_SET_GSI_ROUTING", list: routes.map(\.entry))
   }
 
   // MARK: Events
@@ -130,7 +145,7 @@ public final class VirtualMachine: Sendable {
       request.flags = UInt32(KVM_IRQFD_FLAG_RESAMPLE)
       request.resamplefd = UInt32(bitPattern: resample)
     }
-    try kvmRequest(descriptor.number, clinux_KVM_IRQFD, "KVM_IRQFD", &request)
+    try kvmRequest(descriptor, clinux_KVM_IRQFD, "KVM_IRQFD", &request)
   }
 
   /// Undoes `attachInterrupt`.
@@ -139,7 +154,7 @@ public final class VirtualMachine: Sendable {
     request.fd = UInt32(bitPattern: trigger)
     request.gsi = line
     request.flags = UInt32(KVM_IRQFD_FLAG_DEASSIGN)
-    try kvmRequest(descriptor.number, clinux_KVM_IRQFD, "KVM_IRQFD", &request)
+    try kvmRequest(descriptor, clinux_KVM_IRQFD, "KVM_IRQFD", &request)
   }
 
   /// What a guest's write must look like to signal an event.
@@ -179,13 +194,13 @@ public final class VirtualMachine: Sendable {
   /// From now on a write that matches signals `event` and leaves the guest running.
   public func attachDoorbell(_ doorbell: Doorbell, event: Int32) throws(KVMError) {
     var request = doorbell.request(event: event, detach: false)
-    try kvmRequest(descriptor.number, clinux_KVM_IOEVENTFD, "KVM_IOEVENTFD", &request)
+    try kvmRequest(descriptor, clinux_KVM_IOEVENTFD, "KVM_IOEVENTFD", &request)
   }
 
   /// Undoes `attachDoorbell`.
   public func detachDoorbell(_ doorbell: Doorbell, event: Int32) throws(KVMError) {
     var request = doorbell.request(event: event, detach: true)
-    try kvmRequest(descriptor.number, clinux_KVM_IOEVENTFD, "KVM_IOEVENTFD", &request)
+    try kvmRequest(descriptor, clinux_KVM_IOEVENTFD, "KVM_IOEVENTFD", &request)
   }
 
   // MARK: Processors
@@ -194,7 +209,7 @@ public final class VirtualMachine: Sendable {
   ///
   /// - Parameter identifier: Its number, which on x86 is its APIC ID.
   public func makeProcessor(identifier: Int) throws(KVMError) -> VirtualCPU {
-    let number = try kvmRequest(descriptor.number, clinux_KVM_CREATE_VCPU, "KVM_CREATE_VCPU", value: UInt(identifier))
+    let number = try kvmRequest(descriptor, clinux_KVM_CREATE_VCPU, "KVM_CREATE_VCPU", value: UInt(identifier))
     let owned = OwnedDescriptor(owning: Int32(number))
     do {
       let run = try MemoryMapping.map(descriptor: owned.number, count: runSize, sharing: .shared)

@@ -11,6 +11,7 @@ internal import PCI
 internal import Platform
 internal import PlatformDevices
 public import Sandbox
+internal import Synchronization
 internal import VsockDevice
 
 /// A virtual machine: made from a configuration, run once.
@@ -18,7 +19,9 @@ internal import VsockDevice
 /// Making it opens everything the configuration names and prepares the guest's memory; nothing of the guest runs before `run`.
 public final class Machine: Sendable {
   private let control: RunControl
-  private let processors: [VirtualCPU]
+  private let machine: VirtualMachine
+  /// Those that do not run yet.
+  private let processors: Mutex<[VirtualCPU]>
   private let configuration: VMConfiguration
   private let surroundings: ProcessorThread.Surroundings
   private let loop: EventLoop
@@ -80,7 +83,9 @@ public final class Machine: Sendable {
         hasDeadlineTimer: system.capability(KVM_CAP_TSC_DEADLINE_TIMER) > 0),
       modelRegisters: ModelRegisters.initial(
         uncached: Machine.deviceMemory, physicalBits: HostProcessor.physicalAddressBits(leaves)))
-    processors = try Machine.makeProcessors(configuration.cpus.count, of: board, limit: system.processorLimit, state, guest.entry)
+    machine = board.machine
+    processors = Mutex(
+      try Machine.makeProcessors(configuration.cpus.count, of: board, limit: system.processorLimit, state, guest.entry))
     surroundings = ProcessorThread.Surroundings(
       ports: board.ports, memory: board.memoryBus, control: control, confinement: confinement, endOfInterrupt: board.endOfInterrupt,
       images: persistentMemory.map(\.image.configuration.path), logger: logger)
@@ -181,9 +186,13 @@ public final class Machine: Sendable {
       launcher?.stopWatching(loop)
       devices.stop()
       server?.stop()
+      launcher?.dismiss()
+      // While the launcher sees its processes off. Here and not by the end of this process: see `VirtualMachine.end`.
+      threads = []
+      machine.end()
       launcher?.finish()
     }
-    for processor in processors {
+    for processor in takeProcessors() {
       let affinity = configuration.cpus.affinity?[processor.identifier].map { $0.sorted() } ?? []
       threads.append(try ProcessorThread(processor: processor, affinity: affinity, surroundings: surroundings))
     }
@@ -195,6 +204,14 @@ public final class Machine: Sendable {
     }
     try loop.run()
     return control.outcome ?? .stopped
+  }
+
+  /// The processors, which from here on only the caller knows.
+  private func takeProcessors() -> [VirtualCPU] {
+    processors.withLock { waiting in
+      defer { waiting = [] }
+      return waiting
+    }
   }
 
   /// Ends the run from another thread, as if the machine had been switched off.

@@ -37,6 +37,15 @@ import Testing
     #expect(exits.all == [.interrupted])
   }
 
+  @Test func aMachineThatWasGivenBackRefusesRequestsAndItsProcessorRunsOn() throws {
+    let guest = try TestGuest(code([0xe6, 0x10], [0xe6, 0xf4]))
+    guest.machine.end()
+    guest.machine.end()
+    let refusal = #expect(throws: KVMError.self) { try guest.machine.makeProcessor(identifier: 1) }
+    #expect("\(try #require(refusal))".contains("Bad file descriptor"))
+    #expect(try guest.run() == [.out(port: 0x10, width: 1, [0])])
+  }
+
   @Test func haltWithoutAnInterruptControllerLeavesTheGuest() throws {
     let guest = try TestGuest(Self.halt)
     #expect(try guest.run { _ in .end } == [.other(.halted)])

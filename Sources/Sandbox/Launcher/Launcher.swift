@@ -148,9 +148,12 @@ public final class Launcher: Sendable {
   /// The socket over which this process's own violations are reported.
   var number: Int32 { connection.number }
 
+  /// Begins to end all device processes and the launcher.
+  public func dismiss() { _ = shutdown(connection.number, Int32(SHUT_WR)) }
+
   /// Ends all device processes and the launcher, and waits for that; a device that does not end is left to the kernel.
   public func finish() {
-    _ = shutdown(connection.number, Int32(SHUT_WR))
+    dismiss()
     // The launcher's end of the connection closes when it exits.
     let deadline = monotonicNanoseconds() + 3_000_000_000
     while monotonicNanoseconds() < deadline, case .packet? = try? connection.receive(milliseconds: 3000) {}
