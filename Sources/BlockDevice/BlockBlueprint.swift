@@ -17,6 +17,9 @@ public struct BlockBlueprint: DeviceBlueprint {
   /// - Throws: `BlockConfigurationError` or `DiskError`.
   public init(_ configuration: BlockConfiguration) throws {
     try configuration.validate()
+    var configuration = configuration
+    let processors = PThread.affinity.count
+    if processors > 0 { configuration.processors = min(configuration.processors, processors) }
     self.configuration = configuration
     files = try ImageFiles.open(path: configuration.path, options: configuration.imageOptions)
   }
@@ -36,7 +39,7 @@ public struct BlockBlueprint: DeviceBlueprint {
   /// Those of its images, where they are more than a few.
   public var extraDescriptors: Int { max(0, descriptors.count - 64) }
 
-  /// One for each queue, unless there are to be none.
+  /// One for each thread, unless there are to be none.
   public var rings: [Int] { configuration.rings }
 
   /// That of the tables of its images.
@@ -52,6 +55,7 @@ public struct BlockBlueprint: DeviceBlueprint {
     writer.put(configuration.id ?? "")
     writer.put(UInt16(clamping: configuration.queueCount))
     writer.put(UInt16(clamping: configuration.queueSize))
+    writer.put(UInt16(clamping: configuration.processors))
     writer.put(configuration.usesPackedQueue)
     writer.put(configuration.executor.rawValue)
     writer.put(configuration.limits.requests)
@@ -69,6 +73,7 @@ public struct BlockBlueprint: DeviceBlueprint {
     configuration.id = id.isEmpty ? nil : id
     configuration.queueCount = Int(try reader.get(UInt16.self))
     configuration.queueSize = Int(try reader.get(UInt16.self))
+    configuration.processors = Int(try reader.get(UInt16.self))
     configuration.usesPackedQueue = try reader.getBool()
     guard let executor = BlockConfiguration.Executor(rawValue: try reader.getString()) else { throw MalformedBytes("an unknown executor") }
     configuration.executor = executor

@@ -53,6 +53,9 @@ public struct BlockConfiguration: Sendable, Equatable {
   /// How requests reach the host's kernel.
   public var executor: Executor
 
+  /// How many of the host's processors the disk may use, at least 1.
+  public var processors: Int
+
   /// How much of the host the disk may use.
   public var limits: RateLimits
 
@@ -87,11 +90,23 @@ public struct BlockConfiguration: Sendable, Equatable {
     queueSize = BlockConfiguration.defaultQueueSize
     usesPackedQueue = false
     executor = .uring
+    processors = .max
     limits = RateLimits()
   }
 
+  /// How many threads serve the queues: one for each, but no more than there are processors. Threads that take turns on a processor would
+  /// take it from the guest at each of its doorbells, and find one request there; one thread finds those of all queues. Only where a
+  /// thread makes plain system calls does it have one request under way: there each queue has its own.
+  var threadCount: Int { executor == .uring ? max(1, min(queueCount, processors)) : queueCount }
+
+  /// How many requests a thread may have under way: as many as its queues hold, up to what the largest queue may hold.
+  var threadDepth: Int {
+    let queues = (queueCount + threadCount - 1) / threadCount
+    return min(queues * queueSize, BlockConfiguration.queueSizes.upperBound)
+  }
+
   /// How many requests each ring that the disk needs may have in flight.
-  var rings: [Int] { executor == .uring ? [Int](repeating: queueSize, count: queueCount) : [] }
+  var rings: [Int] { executor == .uring ? [Int](repeating: threadDepth, count: threadCount) : [] }
 
   /// The block sizes that a disk may have, in bytes; the first is the default.
   public static let blockSizes = [512, 4096]

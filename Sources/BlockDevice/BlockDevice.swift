@@ -6,8 +6,8 @@ public import Virtio
 
 /// A disk of the guest (virtio 1.2, section 5.2), kept in an image of the host.
 ///
-/// Each queue has a thread of its own, which sleeps in the kernel until the driver rings or the disk answers. A reset, or what else ends
-/// the work for a while, leaves it asleep.
+/// Threads serve the queues, each queue by one of them; they sleep in the kernel until the driver rings or the disk answers. A reset, or what
+/// else ends the work for a while, leaves them asleep.
 public final class BlockDevice: VirtioDevice {
   /// The block device's number.
   public var type: VirtioDeviceType { .block }
@@ -46,7 +46,7 @@ public final class BlockDevice: VirtioDevice {
   /// - Parameters:
   ///   - configuration: What the guest sees; its path is only a name here.
   ///   - image: The disk.
-  ///   - rings: One at rest for each queue, or nothing where the kernel has none; made here where not given.
+  ///   - rings: One at rest for each thread, or nothing where the kernel has none; made here where not given.
   ///   - logger: Where the host's failures go.
   /// - Throws: `BlockConfigurationError`, or `DiskError.ragged` when the image is not a whole number of blocks.
   public init(
@@ -67,8 +67,9 @@ public final class BlockDevice: VirtioDevice {
     features = BlockDevice.features(configuration, image)
     limiter = RateLimiter(configuration.limits)
     let rings = try rings ?? IOUring.reserve(configuration.rings)
-    workers = queueSizes.indices.map { index in
-      BlockWorker(name: "block-\(index)", ring: rings.indices.contains(index) ? rings[index] : Handover(nil))
+    workers = (0..<configuration.threadCount).map { index in
+      BlockWorker(
+        name: "block-\(index)", depth: configuration.threadDepth, ring: rings.indices.contains(index) ? rings[index] : Handover(nil))
     }
   }
 
@@ -96,8 +97,9 @@ public final class BlockDevice: VirtioDevice {
       image: image, id: idBytes, isReadOnly: image.isReadOnly, features: activation.features, cache: cache, logger: logger,
       failures: failures, limiter: limiter)
     do {
-      for (worker, queue) in zip(workers, activation.queues) {
-        if let queue { try worker.begin(queue: queue, memory: activation.memory, shared: shared) }
+      for (index, worker) in workers.enumerated() {
+        let queues = stride(from: index, to: activation.queues.count, by: workers.count).compactMap { activation.queues[$0] }
+        try worker.begin(queues: queues, memory: activation.memory, shared: shared)
       }
     } catch {
       end(.abandon)

@@ -5,7 +5,7 @@ internal import Platform
 internal import Synchronization
 internal import Virtio
 
-/// The loop of a queue's thread: takes requests, passes them to the disk, answers them as they end, and sleeps in the disk's channel.
+/// The loop of a thread that serves queues: takes requests, passes them to the disk, answers them as they end, and sleeps in the disk's channel.
 ///
 /// Everything that a request needs is reserved for each slot when the loop begins; nothing is allocated while it runs.
 final class BlockService {
@@ -29,6 +29,8 @@ final class BlockService {
   /// A request under way.
   private struct Slot {
     var kind = Kind.flush
+    /// The queue that it came from.
+    var queue = 0
     /// Whether a write, discard or write-zeroes request ends only when all of it is on stable storage.
     var isDurable = false
     /// The ranges of a discard or write-zeroes request, and how many are done.
@@ -38,7 +40,7 @@ final class BlockService {
     enum Kind { case read, write, flush, discard, writeZeroes }
   }
 
-  private let queue: VirtQueue
+  private var queues: QueueSet
   private let channel: any DiskChannel
   private let shared: Shared
   private let command: WorkerCommand
@@ -47,17 +49,19 @@ final class BlockService {
   private var chains: [DescriptorChain]
   private var slots: [Slot]
   private var free: [Int]
-  /// Whether the driver will ring when it makes something available.
+  /// Whether the driver will ring when it makes something available, in any queue.
   private var isArmed = false
   /// Wakes the thread when the disk's limits allow more; there where there are limits.
   private let turn: TimerFD?
   /// What was given back since the driver was last told.
   private var hold = InterruptModeration()
 
-  /// - Parameter lender: Lends the ring, until the service has run, or was not made.
-  init(queue: VirtQueue, memory: GuestMemory, shared: Shared, command: WorkerCommand, lender: Handover<IOUring>) throws {
-    let depth = Int(queue.size)
-    self.queue = queue
+  /// - Parameters:
+  ///   - depth: How many requests may be under way at most.
+  ///   - lender: Lends the ring, for as many requests, until the service has run, or was not made.
+  init(queues: QueueSet, memory: GuestMemory, shared: Shared, command: WorkerCommand, depth: Int, lender: Handover<IOUring>) throws {
+    let depth = min(depth, queues.size)
+    self.queues = queues
     self.shared = shared
     self.command = command
     chains = [DescriptorChain](repeating: DescriptorChain(), count: depth)
@@ -70,20 +74,20 @@ final class BlockService {
       BlockService.give(ring, back: lender)
       throw error
     }
-    try channel.watch(queue.doorbell.number)
+    for doorbell in queues.doorbells { try channel.watch(doorbell) }
     try channel.watch(command.event.number)
     turn = shared.limiter == nil ? nil : try TimerFD()
     if let turn { try channel.watch(turn.number) }
   }
 
-  /// Serves the queue until told otherwise, or until the host fails. Called once, by the thread.
+  /// Serves the queues until told otherwise, or until the host fails. Called once, by the thread.
   func run() {
     do {
       try channel.start()
       while try serveOnce() {}
     } catch {
       if shared.failures.isWorthALine() { shared.logger.error("disk stopped: \(error)") }
-      queue.fail("the host failed: \(error)")
+      queues.fail("the host failed: \(error)")
     }
     channel.end()
     BlockService.give(ring, back: lender)
@@ -122,43 +126,39 @@ final class BlockService {
   /// - Returns: Whether there is nothing left to do but to wait.
   private func catchUp() throws -> Bool {
     isArmed = false
-    do {
-      queue.disableNotifications()
-      let begun = try beginRequests()
-      // However busy the driver keeps us: what was begun reaches the kernel, and what has ended there is fetched.
-      if begun, channel.hasEnded || channel.endsSoon || hold.mayHold {
-        try channel.wait(mayBlock: false)
-        return false
-      }
-      if channel.hasEnded { return false }
-      if mustWait {
-        // The timer is as good as a doorbell.
-        interrupt()
-        isArmed = true
-        return true
-      }
-      // Without a free slot there is nothing to find but a reason to go round for ever.
-      if hold.mayHold, !free.isEmpty, hold.linger({ queue.hasNext }) { return false }
+    queues.disableNotifications()
+    let begun = beginRequests()
+    // However busy the driver keeps us: what was begun reaches the kernel, and what has ended there is fetched.
+    if begun, channel.hasEnded || channel.endsSoon || hold.mayHold {
+      try channel.wait(mayBlock: false)
+      return false
+    }
+    if channel.hasEnded { return false }
+    if mustWait {
+      // The timer is as good as a doorbell.
       interrupt()
-      if free.isEmpty { return true }
-      isArmed = try !queue.enableNotifications()
-      return isArmed
-    } catch let error as QueueError {
-      // Nothing comes from this queue any more; what is under way is answered.
-      queue.fail(error)
       isArmed = true
       return true
     }
+    // Without a free slot there is nothing to find but a reason to go round for ever.
+    if hold.mayHold, !free.isEmpty, hold.linger({ queues.hasNext }) { return false }
+    interrupt()
+    if free.isEmpty { return true }
+    isArmed = !queues.enableNotifications()
+    return isArmed
   }
 
   /// Begins requests that are available: no more than there are slots, for those that are answered at once could go on for ever, and none
   /// after an order to end.
   ///
   /// - Returns: Whether there were any.
-  private func beginRequests() throws(QueueError) -> Bool {
+  private func beginRequests() -> Bool {
     for count in 0..<slots.count {
-      guard command.current == .serve, !mustWait, let slot = free.last, try queue.next(into: &chains[slot]) else { return count > 0 }
+      guard command.current == .serve, !mustWait, let slot = free.last, let queue = queues.next(into: &chains[slot]) else {
+        return count > 0
+      }
       free.removeLast()
+      slots[slot].queue = queue
       begin(slot)
     }
     return true
@@ -249,7 +249,7 @@ final class BlockService {
   /// Interrupts the driver once for all answers since the last time.
   private func interrupt() {
     guard hold.hasAnswers else { return }
-    hold.tell { queue.notify() }
+    hold.tell { queues.notify() }
   }
 
   private func end(_ slot: Int, code: Int32) {
@@ -287,7 +287,7 @@ final class BlockService {
   }
 
   private func release(_ slot: Int, written: UInt32) {
-    queue.complete(chains[slot].id, written: written)
+    queues.complete(chains[slot].id, of: slots[slot].queue, written: written)
     hold.add(bytes: chains[slot].readableBytes + chains[slot].writableBytes)
     chains[slot].trim()
     free.append(slot)

@@ -15,7 +15,7 @@ final class WriteCache: Sendable {
   }
 }
 
-/// The thread of one queue, and its ring. Both are there for as long as the device, whatever the driver does: a ring serves the thread
+/// A thread that serves queues, and its ring. Both are there for as long as the device, whatever the driver does: a ring serves the thread
 /// that first used it and no other, and no more rings are made once the guest runs.
 final class BlockWorker: Sendable {
   /// What the thread and its owner both know.
@@ -48,6 +48,7 @@ final class BlockWorker: Sendable {
   }
 
   private let name: String
+  private let depth: Int
   private let post: Post
   private let state = Mutex(State())
 
@@ -55,10 +56,12 @@ final class BlockWorker: Sendable {
   ///
   /// - Parameters:
   ///   - name: The thread's name.
-  ///   - ring: A ring at rest, or nothing. One that an earlier service leaves with requests in flight is not used again; plain system
+  ///   - depth: How many requests may be under way at most.
+  ///   - ring: A ring at rest, for as many requests, or nothing. One that an earlier service leaves with requests in flight is not used again; plain system
   ///     calls take its place.
-  init(name: String, ring: Handover<IOUring>) {
+  init(name: String, depth: Int, ring: Handover<IOUring>) {
     self.name = name
+    self.depth = depth
     post = Post(ring)
   }
 
@@ -72,15 +75,18 @@ final class BlockWorker: Sendable {
     thread.join()
   }
 
-  /// Serves a queue until `end` and `join`.
+  /// Serves queues until `end` and `join`.
   ///
+  /// - Parameter queues: None are served by nobody.
   /// - Throws: `DiskError` or `SystemError` when the host refuses what that needs; nothing was begun then.
-  func begin(queue: VirtQueue, memory: GuestMemory, shared: BlockService.Shared) throws {
+  func begin(queues: [VirtQueue], memory: GuestMemory, shared: BlockService.Shared) throws {
+    guard !queues.isEmpty else { return }
     let command = try WorkerCommand()
     let post = post
     try state.withLock { state in
       if state.thread == nil { state.thread = try PThread(name: name) { post.serve() } }
-      post.service.give(try BlockService(queue: queue, memory: memory, shared: shared, command: command, lender: post.ring))
+      post.service.give(
+        try BlockService(queues: QueueSet(queues), memory: memory, shared: shared, command: command, depth: depth, lender: post.ring))
       state.command = command
     }
     post.begin.signal()

@@ -64,6 +64,11 @@ import VirtioTesting
     configuration.isLocked = false
     configuration.executor = executor
     #expect(try BlockBlueprint(configuration).rings == (executor == .uring ? [256] : []))
+    // No more than there are processors, each for the requests of its queues, up to as many as one queue may have.
+    (configuration.queueCount, configuration.processors) = (3, 1)
+    #expect(try BlockBlueprint(configuration).rings == (executor == .uring ? [768] : []))
+    configuration.queueCount = 16
+    #expect(try BlockBlueprint(configuration).rings == (executor == .uring ? [1024] : []))
   }
 
   /// A guest may have written such bytes into its own disk, which stays the disk that it is.
