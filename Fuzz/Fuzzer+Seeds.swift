@@ -29,13 +29,15 @@ extension Fuzzer {
     case .vsockPacket: VsockSeeds.sessions
     case .netTransmit: NetSeeds.frames
     case .netControl: NetSeeds.orders
+    case .netStream: NetSeeds.streams
     }
   }
 
   /// Words that inputs are made of.
   var dictionary: [String] {
     switch self {
-    case .queue, .pciTransport, .blockRequest, .deviceMessage, .deviceSession, .androidSparse, .vsockPacket, .netTransmit, .netControl: []
+    case .queue, .pciTransport, .blockRequest, .deviceMessage, .deviceSession, .androidSparse, .vsockPacket: []
+    case .netTransmit, .netControl, .netStream: []
     case .qcow2: ["QFI\u{fb}"]
     case .kernelLoader: ["HdrS", "\u{7f}ELF", "Xen\0"]
     case .optionValue: [",", "=", "[", "]", "\"", "\\\"", "key=", "[[[[[[[[[[[[[[[["]

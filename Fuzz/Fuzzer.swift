@@ -27,6 +27,7 @@ enum Fuzzer: String, CaseIterable {
   case vsockPacket = "vsock-packet"
   case netTransmit = "net-transmit"
   case netControl = "net-control"
+  case netStream = "net-stream"
 
   /// Feeds one input to what is fuzzed. Whatever the bytes are, this comes back; a trap is a bug.
   func run(_ bytes: [UInt8]) {
@@ -48,6 +49,7 @@ enum Fuzzer: String, CaseIterable {
     case .vsockPacket: fuzzVsock(bytes)
     case .netTransmit: fuzzNetTransmit(bytes)
     case .netControl: fuzzNetControl(bytes)
+    case .netStream: fuzzNetStream(bytes)
     }
   }
 }

@@ -94,9 +94,8 @@ public struct BlockConfiguration: Sendable, Equatable {
     limits = RateLimits()
   }
 
-  /// How many threads serve the queues: one for each, but no more than there are processors. Threads that take turns on a processor would
-  /// take it from the guest at each of its doorbells, and find one request there; one thread finds those of all queues. Only where a
-  /// thread makes plain system calls does it have one request under way: there each queue has its own.
+  /// How many threads with rings serve the queues: one for each, but no more than there are processors. Threads that take turns on a
+  /// processor would take it from the guest at each of its doorbells, and find one request there; one thread finds those of all queues.
   var threadCount: Int { executor == .uring ? max(1, min(queueCount, processors)) : queueCount }
 
   /// How many requests a thread may have under way: as many as its queues hold, up to what the largest queue may hold.

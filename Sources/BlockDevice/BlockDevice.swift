@@ -67,9 +67,17 @@ public final class BlockDevice: VirtioDevice {
     features = BlockDevice.features(configuration, image)
     limiter = RateLimiter(configuration.limits)
     let rings = try rings ?? IOUring.reserve(configuration.rings)
-    workers = (0..<configuration.threadCount).map { index in
+    workers = BlockDevice.workers(configuration, image, rings)
+  }
+
+  /// Queues share threads only where a thread can have many requests under way: another one sleeps in each request, and takes no processor
+  /// from the guest.
+  private static func workers(_ configuration: BlockConfiguration, _ image: any DiskImage, _ rings: [Handover<IOUring>]) -> [BlockWorker] {
+    let mayShare = image.usesRings && rings.count >= configuration.threadCount && rings.allSatisfy { !$0.isEmpty }
+    return (0..<(mayShare ? configuration.threadCount : configuration.queueCount)).map { index in
       BlockWorker(
-        name: "block-\(index)", depth: configuration.threadDepth, ring: rings.indices.contains(index) ? rings[index] : Handover(nil))
+        name: "block-\(index)", depth: mayShare ? configuration.threadDepth : configuration.queueSize,
+        ring: rings.indices.contains(index) ? rings[index] : Handover(nil))
     }
   }
 

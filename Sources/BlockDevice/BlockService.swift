@@ -30,7 +30,7 @@ final class BlockService {
   private struct Slot {
     var kind = Kind.flush
     /// The queue that it came from.
-    var queue = 0
+    var queue: UInt8 = 0
     /// Whether a write, discard or write-zeroes request ends only when all of it is on stable storage.
     var isDurable = false
     /// The ranges of a discard or write-zeroes request, and how many are done.
@@ -68,16 +68,16 @@ final class BlockService {
     slots = [Slot](repeating: Slot(), count: depth)
     // The lowest is taken first: few requests touch little memory.
     free = Array((0..<depth).reversed())
+    turn = shared.limiter == nil ? nil : try TimerFD()
     self.lender = lender
     ring = lender.take()
-    do { channel = try shared.image.makeChannel(depth: depth, buffers: memory, ring: ring) } catch {
+    do {
+      channel = try shared.image.makeChannel(depth: depth, buffers: memory, ring: ring)
+      for event in queues.doorbells + [command.event.number] + (turn.map { [$0.number] } ?? []) { try channel.watch(event) }
+    } catch {
       BlockService.give(ring, back: lender)
       throw error
     }
-    for doorbell in queues.doorbells { try channel.watch(doorbell) }
-    try channel.watch(command.event.number)
-    turn = shared.limiter == nil ? nil : try TimerFD()
-    if let turn { try channel.watch(turn.number) }
   }
 
   /// Serves the queues until told otherwise, or until the host fails. Called once, by the thread.
@@ -148,18 +148,26 @@ final class BlockService {
     return isArmed
   }
 
+  /// How many requests that end while they are begun are done before what else was begun reaches the kernel, and the answers the driver.
+  private static let endedAtOnce = 16
+
   /// Begins requests that are available: no more than there are slots, for those that are answered at once could go on for ever, and none
   /// after an order to end.
   ///
   /// - Returns: Whether there were any.
   private func beginRequests() -> Bool {
-    for count in 0..<slots.count {
-      guard command.current == .serve, !mustWait, let slot = free.last, let queue = queues.next(into: &chains[slot]) else {
+    var ended = 0
+    for count in 0..<slots.count where ended < BlockService.endedAtOnce {
+      guard command.current == .serve, !mustWait, let slot = free.last else {
+        // Whatever allows the next request: it is another queue's.
+        if count > 0 { queues.endTurn() }
         return count > 0
       }
+      guard let queue = queues.next(into: &chains[slot]) else { return count > 0 }
       free.removeLast()
       slots[slot].queue = queue
       begin(slot)
+      if channel.hasEnded { ended += 1 }
     }
     return true
   }

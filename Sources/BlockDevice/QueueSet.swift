@@ -12,7 +12,7 @@ struct QueueSet {
   private var current = 0
   private var taken = 0
 
-  /// - Parameter queues: At least one; nobody else uses them.
+  /// - Parameter queues: From 1 to 256; nobody else uses them.
   init(_ queues: [VirtQueue]) { self.queues = queues }
 
   /// The events by which the driver says that there is something to take.
@@ -27,17 +27,20 @@ struct QueueSet {
   /// Takes the next available chain.
   ///
   /// - Returns: The number of its queue, for `complete`; `nil` when no queue has one.
-  mutating func next(into chain: inout DescriptorChain) -> Int? {
+  mutating func next(into chain: inout DescriptorChain) -> UInt8? {
     if taken >= QueueSet.budget { advance() }
     for _ in queues.indices {
       if take(into: &chain) {
         taken += 1
-        return current
+        return UInt8(current)
       }
       advance()
     }
     return nil
   }
+
+  /// Lets the next queue have its turn: to be called when there are requests left that must wait for something.
+  mutating func endTurn() { advance() }
 
   private mutating func advance() {
     current = current + 1 < queues.count ? current + 1 : 0
@@ -52,7 +55,7 @@ struct QueueSet {
   }
 
   /// Hands a chain back to the driver.
-  func complete(_ id: UInt16, of queue: Int, written: UInt32) { queues[queue].complete(id, written: written) }
+  func complete(_ id: UInt16, of queue: UInt8, written: UInt32) { queues[Int(queue)].complete(id, written: written) }
 
   /// Interrupts the driver for each queue of which it waits for an answer that was given since the last time.
   func notify() { for queue in queues { queue.notify() } }

@@ -14,6 +14,9 @@ public protocol DiskImage: AnyObject, Sendable {
   /// Whether discarded ranges are given back to the host; where not, `discard` does nothing and succeeds.
   var discards: Bool { get }
 
+  /// Whether a channel that was given a ring has many operations under way, and not one after the other.
+  var usesRings: Bool { get }
+
   /// Gives the disk another number of bytes while it is in use. What is beyond a smaller size is lost; what a larger one brings reads as zeroes.
   ///
   /// - Parameter bytes: A multiple of `alignment`, not zero.
@@ -34,6 +37,9 @@ public protocol DiskImage: AnyObject, Sendable {
 }
 
 extension DiskImage {
+  /// A format that is served through `InlineChannel` has no use for them.
+  public var usesRings: Bool { false }
+
   /// Does nothing: a format without tables of its own is always as it should be.
   public func finish() {}
 }

@@ -174,7 +174,6 @@ public final class Machine: Sendable {
     // Before the first thread, which inherits it.
     try confinement?.enter()
     let streams = try devices.startStreams()
-    defer { streams.stop() }
     var threads: [ProcessorThread] = []
     defer {
       // Also where a thread could not be started: those before it must end.
@@ -186,6 +185,7 @@ public final class Machine: Sendable {
       launcher?.stopWatching(loop)
       devices.stop()
       server?.stop()
+      streams.stop()
       launcher?.dismiss()
       // While the launcher sees its processes off. Here and not by the end of this process: see `VirtualMachine.end`.
       threads = []

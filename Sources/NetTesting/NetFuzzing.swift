@@ -82,6 +82,14 @@ public enum NetSeeds {
       [0xff, 0xff, 1, 4] + [way == 0 ? 0 : 1, way, 54, 0, 0xb4, 5, 34, 0, 16, 0, 0, 0] + [UInt8](repeating: 0x45, count: 60)
     } + [[0xff, 0xff, 255, 200] + [UInt8](repeating: 0, count: 72)]
 
+  /// Scripts: frames each way, in pieces and in one, some too long for the socket; lengths that are none; a program that goes.
+  public static let streams: [[UInt8]] = [
+    "f\u{0}\u{40}r\u{3}AAAAs\u{4}\u{60}\u{2}p\u{10}\u{0}", "f\u{23}\u{28}r\u{1}zzr\u{1}zzr\u{1}zz",
+    "s\u{7f}\u{0}\u{9}s\u{0}\u{40}\u{0}gp\u{20}\u{0}gp\u{7f}\u{0}g", "w\u{4}\u{0}\u{0}\u{0}\u{2}r\u{0}Aw\u{2}hir\u{0}A",
+    "w\u{4}\u{7f}\u{7f}\u{7f}\u{7f}r\u{0}As\u{0}\u{40}\u{0}", "w\u{4}\u{0}\u{0}\u{0}\u{0}r\u{0}A",
+    "f\u{0}\u{40}s\u{0}\u{40}\u{0}er\u{0}Ar\u{0}A",
+  ].map { Array($0.utf8) }
+
   /// An order of each kind.
   public static let orders: [[UInt8]] = [
     [0, 0, 1], [0, 3, 0], [1, 0, 1, 0, 0, 0, 2, 0, 0, 0, 0, 1, 0, 0, 0, 0], [1, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff],

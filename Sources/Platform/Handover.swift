@@ -12,6 +12,9 @@ public final class Handover<Value>: Sendable {
   /// Begins with a value on its way, or none.
   public init(_ value: sending Value?) { content = Mutex(Content(value: value)) }
 
+  /// Whether there is none: a moment ago, where others may give or take.
+  public var isEmpty: Bool { content.withLock { $0.value == nil } }
+
   /// Takes the value; `nil` where none was given since it was last taken.
   public func take() -> sending Value? {
     let taken = content.withLock { content in

@@ -30,6 +30,8 @@ public struct InterruptModeration: Sendable {
   private var isTrial = false
   private var untilTrial = 1
   private var interval = 1
+  /// How often it was waited for more, and not in vain, since the driver was last told.
+  private var waits = 0
   /// What it takes to interrupt, in nanoseconds; zero until the first time.
   private var cost: UInt64 = 0
   private var untilTimed = 0
@@ -43,7 +45,7 @@ public struct InterruptModeration: Sendable {
   public var hasAnswers: Bool { !held.isEmpty }
 
   /// Whether the answers may wait for others.
-  public var mayHold: Bool { held.mayWait(for: goal) }
+  public var mayHold: Bool { held.mayWait(for: goal) && waits < HeldAnswers.most.requests }
 
   private var goal: Int { isTrial ? min(depth + 1, HeldAnswers.most.requests) : (depth + 1) / 2 }
 
@@ -57,6 +59,7 @@ public struct InterruptModeration: Sendable {
       interval = 1
     }
     held.removeAll()
+    waits = 0
     prepareTrial()
     time(interrupt)
   }
@@ -89,7 +92,11 @@ public struct InterruptModeration: Sendable {
   ///
   /// - Returns: Whether there are some.
   public mutating func linger(_ hasMore: () -> Bool) -> Bool {
-    if look(hasMore) { return true }
+    if look(hasMore) {
+      // What comes may be slow: the answers that are held do not wait for all of it.
+      waits += 1
+      return true
+    }
     depth = max(1, held.requests)
     isTrial = false
     interval = min(interval * 2, InterruptModeration.rarestTrial)

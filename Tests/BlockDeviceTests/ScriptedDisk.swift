@@ -9,6 +9,7 @@ final class ScriptedDisk: DiskImage {
   let isReadOnly = false
   let alignment = 512
   let discards = false
+  let usesRings: Bool
   /// How writes end.
   let writeCode: Int32
   /// Whether operations besides writes may end.
@@ -21,7 +22,10 @@ final class ScriptedDisk: DiskImage {
   private struct Script { var play: (@Sendable (Moment) -> Void)? }
   private let script = Mutex(Script())
 
-  init(writeCode: Int32 = 0) { self.writeCode = writeCode }
+  init(writeCode: Int32 = 0, usesRings: Bool = true) {
+    self.writeCode = writeCode
+    self.usesRings = usesRings
+  }
 
   /// Plays the guest's other processors, on the device's own thread; nil for none.
   func play(_ body: (@Sendable (Moment) -> Void)?) { script.withLock { $0.play = body } }

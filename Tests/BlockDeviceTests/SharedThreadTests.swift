@@ -1,5 +1,6 @@
 import BlockDevice
 import Glibc
+import Platform
 import Synchronization
 import Testing
 import VirtioTesting
@@ -80,6 +81,47 @@ import VirtioTesting
       try #require(answered.load(ordering: .relaxed) >= 20)
       _ = try guest.submit(1, readable: [header(Op.write), pattern(512, seed: 2)], writable: [1])
       #expect(try guest.wait(1).bytes == [Answer.ok])
+      disk.play(nil)
+    }
+  }
+
+  @Test("What a disk's limits allow goes to the queues in turn") func limits() throws {
+    let file = try ImageFile(size: 1 << 20)
+    let device = try file.device {
+      ($0.processors, $0.queueCount) = (1, 2)
+      $0.limits.requests = RateLimits.Rate(perSecond: 50, burst: 10)
+    }
+    try withActivatedDevice(device) { guest in
+      let many = 100
+      for _ in 0..<many { _ = try guest.submit(0, readable: [header(Op.read)], writable: [512, 1], indirect: true) }
+      _ = try guest.submit(1, readable: [header(Op.read)], writable: [512, 1])
+      _ = try guest.wait(1)
+      var others = 0
+      while try guest.poll(0) != nil { others += 1 }
+      // The burst, and one of each in turn; the thread may have gone on meanwhile, but not for a second.
+      #expect(others < many / 2)
+    }
+  }
+
+  @Test("Where a thread sleeps in each request every queue has its own") func sleepingThreads() throws {
+    let disk = ScriptedDisk(usesRings: false)
+    var configuration = BlockConfiguration(path: "scripted")
+    (configuration.processors, configuration.queueCount) = (1, 2)
+    try withActivatedDevice(try BlockDevice(configuration, image: disk)) { guest in
+      let sleeps = Atomic<Bool>(false)
+      let mayGoOn = StopFlag()
+      // The first request sleeps for as long as the test wants.
+      disk.play { moment in
+        guard moment == .hasBegun, !sleeps.exchange(true, ordering: .acquiringAndReleasing) else { return }
+        for _ in 0..<20_000 where !mayGoOn.isSet { usleep(1000) }
+      }
+      _ = try guest.submit(0, readable: [header(Op.write), pattern(512, seed: 1)], writable: [1])
+      for _ in 0..<10_000 where !sleeps.load(ordering: .relaxed) { usleep(1000) }
+      _ = try guest.submit(1, readable: [header(Op.write), pattern(512, seed: 2)], writable: [1])
+      #expect(try guest.wait(1).bytes == [Answer.ok])
+      #expect(try guest.poll(0) == nil)
+      mayGoOn.set()
+      #expect(try guest.wait(0).bytes == [Answer.ok])
       disk.play(nil)
     }
   }

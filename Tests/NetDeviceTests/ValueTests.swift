@@ -89,11 +89,14 @@ import VirtioTesting
     }
     #expect(NetSeeds.frames.last.flatMap { fuzzNetTransmit($0) } == .refused(.long))
     for bytes in NetSeeds.orders.enumerated() where bytes.offset != 3 { #expect(fuzzNetControl(bytes.element) != nil, "\(bytes)") }
+    for bytes in NetSeeds.streams { fuzzNetStream(bytes) }
     var generator = SplitMix(state: 11)
     for round in 0..<3000 {
       let bytes = (0..<round % 90).map { _ in UInt8.random(in: .min ... .max, using: &generator) }
       fuzzNetTransmit(bytes)
       fuzzNetControl(bytes)
+      // Steps of the script are letters: else there would be few.
+      if round % 10 == 0 { fuzzNetStream(bytes.flatMap { [Array("wfrspgrf".utf8)[Int($0 & 7)], $0 >> 3, $0] }) }
     }
   }
 }

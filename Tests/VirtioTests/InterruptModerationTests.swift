@@ -58,6 +58,26 @@ import Virtio
     #expect(shares.count { $0 == (depth + 1) / 2 } >= 1900)
   }
 
+  @Test("An answer waits for so many requests at most, whenever those end") func slowCompany() {
+    let clock = Clock()
+    var moderation = InterruptModeration(now: { clock.next() })
+    // The driver is known to have many requests under way.
+    for _ in 0..<100 {
+      for _ in 0..<16 {
+        moderation.add(bytes: 512)
+        if moderation.mayHold { _ = moderation.linger { true } }
+      }
+      moderation.tell {}
+    }
+    moderation.add(bytes: 512)
+    var waits = 0
+    while moderation.mayHold, waits < 1000 {
+      #expect(moderation.linger { true })
+      waits += 1
+    }
+    #expect((1...16).contains(waits))
+  }
+
   @Test("Many bytes do not wait, however large", arguments: [UInt64(256) << 10, .max]) func bytes(count: UInt64) {
     var moderation = InterruptModeration()
     for _ in 0..<100 {

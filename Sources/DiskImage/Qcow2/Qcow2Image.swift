@@ -219,6 +219,9 @@ public final class Qcow2Image: SynchronousDisk {
     return content
   }
 
+  /// Where it lies in a file by itself.
+  public var usesRings: Bool { data != nil }
+
   /// Makes a way to the image for one thread.
   public func makeChannel(depth: Int, buffers: (any AnyObject & Sendable)?, ring: IOUring?) throws(DiskError) -> any DiskChannel {
     // Without a ring there is nothing to be gained from the file's own channel.

@@ -163,6 +163,9 @@ public final class RawImage: DiskImage, Sendable {
     if wasShortened.load(ordering: .relaxed) { _ = ftruncate(descriptor.number, Int(clamping: size)) }
   }
 
+  /// It is a file of the host.
+  public var usesRings: Bool { true }
+
   /// Makes a way to the image for one thread: through a ring, or by plain system calls.
   public func makeChannel(depth: Int, buffers: (any AnyObject & Sendable)?, ring: IOUring?) throws(DiskError) -> any DiskChannel {
     guard let ring else { return try InlineChannel(disk: self, depth: depth, buffers: buffers) }
