@@ -35,7 +35,12 @@ internal import Platform
   }
 
   /// Makes the present or next `enter` return `interrupted`; callable from any thread, followed by a signal to the processor's thread.
-  public func requestExit(_ requested: Bool = true) { unsafe run.pointee.immediate_exit = requested ? 1 : 0 }
+  ///
+  /// What the caller looks at after it has taken a request back was not read before: else a request in between would be lost.
+  public func requestExit(_ requested: Bool = true) {
+    unsafe run.pointee.immediate_exit = requested ? 1 : 0
+    if !requested { clinux_fence_full() }
+  }
 
   /// Tells a guest with a paravirtual clock that it was held still for a while, so that its watchdogs forgive that (KVM_KVMCLOCK_CTRL).
   /// Does nothing to others.

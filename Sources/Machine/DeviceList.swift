@@ -24,14 +24,15 @@ enum DeviceList {
 
   /// What a configuration asks for, opened, in the order of PCI slots.
   ///
-  /// - Parameter logger: Is told what the user should know of the images.
+  /// - Parameter logger: What is told, of the device of a name, what the user should know of its images.
   static func plan(
-    _ configuration: VMConfiguration, _ persistentMemory: [PersistentMemory], sockets: VsockSockets?, ports: SerialPorts, logger: Logger
+    _ configuration: VMConfiguration, _ persistentMemory: [PersistentMemory], sockets: VsockSockets?, ports: SerialPorts,
+    logger: (String) -> Logger
   ) throws -> [PlannedDevice] {
     var devices: [PlannedDevice] = []
     for (index, disk) in configuration.disks.enumerated() {
       let (name, blueprint) = ("block\(index)", try BlockBlueprint(disk))
-      for warning in blueprint.warnings { logger.warning("\(name): \(warning)") }
+      for warning in blueprint.warnings { logger(name).warning("\(name): \(warning)") }
       devices.append(PlannedDevice(name: name, blueprint: blueprint, offersPackedRing: disk.usesPackedQueue))
     }
     for (index, memory) in persistentMemory.enumerated() {

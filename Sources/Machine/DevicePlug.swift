@@ -28,10 +28,9 @@ struct DevicePlug {
   let root: PCIRoot
   let board: Board
   let memory: GuestMemory
-  let logger: Logger
 
   /// Builds a device here, or has a process begun that does.
-  func begin(_ plan: PlannedDevice, _ processes: DeviceProcesses?) throws -> Begun {
+  func begin(_ plan: PlannedDevice, _ processes: DeviceProcesses?, logger: Logger) throws -> Begun {
     let interrupt = try LevelInterrupt()
     guard let processes else {
       let host = VirtioPCIHost(memory: memory, doorbells: board.doorbells, messages: board.routing, loop: board.loop)

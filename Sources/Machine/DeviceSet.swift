@@ -31,18 +31,20 @@ final class DeviceSet: Sendable {
 
   /// Builds the devices and registers them.
   ///
-  /// - Parameter processes: Makes a process for each virtio device; `nil` to have them in this one.
+  /// - Parameters:
+  ///   - processes: Makes a process for each virtio device; `nil` to have them in this one.
+  ///   - deviceLogger: Where the device of a name reports.
   init(
     configuration: VMConfiguration, board: Board, map: X86AddressMap, memory: GuestMemory, persistentMemory: [PersistentMemory],
-    sockets: VsockSockets?, processes: DeviceProcesses?, logger: Logger
+    sockets: VsockSockets?, processes: DeviceProcesses?, logger: Logger, deviceLogger: (String) -> Logger
   ) throws {
     ports = try SerialPorts(configuration: configuration, logger: logger)
-    let plan = try DeviceList.plan(configuration, persistentMemory, sockets: sockets, ports: ports, logger: logger)
-    let plug = DevicePlug(root: try Self.makeRoot(board: board, map: map), board: board, memory: memory, logger: logger)
+    let plan = try DeviceList.plan(configuration, persistentMemory, sockets: sockets, ports: ports, logger: deviceLogger)
+    let plug = DevicePlug(root: try Self.makeRoot(board: board, map: map), board: board, memory: memory)
     // The processes come to life while the rest of the machine is set up.
-    let begun = try plan.map { try plug.begin($0, processes) }
+    let begun = try plan.map { try plug.begin($0, processes, logger: deviceLogger($0.name)) }
     try ports.attach(to: board)
-    try Self.watchStores(to: persistentMemory, on: board.memoryBus, logger: logger)
+    try Self.watchStores(to: persistentMemory, on: board.memoryBus, logger: deviceLogger)
     power = try PlatformDeviceList(configuration: configuration, map: map).attach(to: board)
     pluggedDevices = try begun.map { try plug.finish($0) }
     disks = pluggedDevices.prefix(configuration.disks.count).map { device in DiskOperator { try device.perform($0) } }
@@ -65,9 +67,10 @@ final class DeviceSet: Sendable {
     return root
   }
 
-  private static func watchStores(to memories: [PersistentMemory], on bus: Bus, logger: Logger) throws {
+  private static func watchStores(to memories: [PersistentMemory], on bus: Bus, logger: (String) -> Logger) throws {
     for (index, memory) in memories.enumerated() where memory.image.configuration.isReadOnly {
-      try bus.insert(ReadOnlyMemory(name: PersistentMemory.name(index), logger: logger), at: range(memory.addresses))
+      let name = PersistentMemory.name(index)
+      try bus.insert(ReadOnlyMemory(name: name, logger: logger(name)), at: range(memory.addresses))
     }
   }
 

@@ -50,7 +50,11 @@ final class InterruptRouting: MessageInterruptAllocator {
       return state.nextLine
     }
     guard let line else { throw MachineError.tooManyInterrupts(limit: Int(Self.maximumLines)) }
-    return try RoutedMessage(line: line, routing: self)
+    do { return try RoutedMessage(line: line, routing: self) } catch {
+      // A guest may try this again and again.
+      state.withLock { if $0.nextLine == line + 1 { $0.nextLine = line } }
+      throw error
+    }
   }
 
   /// A vector's line: an event in the kernel that sends the message of the line's route.
@@ -69,8 +73,10 @@ final class InterruptRouting: MessageInterruptAllocator {
     func route(_ message: InterruptMessage) throws {
       try routing.state.withLock { state in
         guard state.messages[line] != message else { return }
-        state.messages[line] = message
-        try routing.send(state)
+        var changed = state
+        changed.messages[line] = message
+        try routing.send(changed)
+        state = changed
       }
     }
   }

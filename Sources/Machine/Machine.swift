@@ -45,9 +45,13 @@ public final class Machine: Sendable {
   ///   - configuration: What to make; it is validated first.
   ///   - launcher: Makes the devices' processes, unless the configuration wants none; see `makeLauncher`.
   ///   - version: What a client of the control socket hears when it asks for the program's version.
-  ///   - logger: Where the machine and its devices report.
+  ///   - logger: Where the machine reports.
+  ///   - deviceLogger: Where the device of a name reports, `block0` for instance; to `logger` where this is not given.
   /// - Throws: `ConfigurationError`, `KVMError`, `BootError` and the devices' errors, each with a message for the user.
-  public init(_ configuration: VMConfiguration, launcher: Launcher?, version: String = "", logger: Logger) throws {
+  public init(
+    _ configuration: VMConfiguration, launcher: Launcher?, version: String = "", logger: Logger,
+    deviceLogger: ((String) -> Logger)? = nil
+  ) throws {
     try configuration.validate()
     self.launcher = launcher
     let processes = try Machine.deviceProcesses(configuration, launcher)
@@ -69,11 +73,12 @@ public final class Machine: Sendable {
     let map = try PersistentMemory.addressMap(
       ramSize: configuration.memory.size, images, physicalAddressBits: HostProcessor.physicalAddressBits(leaves))
     memory = try Machine.makeMemory(map, size: configuration.memory.size)
-    persistentMemory = try PersistentMemory.map(images, map, logger: logger)
+    let deviceLogger = deviceLogger ?? { _ in logger }
+    persistentMemory = try PersistentMemory.map(images, map, logger: deviceLogger)
     sockets = try Machine.makeSockets(configuration, launcher)
     devices = try DeviceSet(
       configuration: configuration, board: board, map: map, memory: memory, persistentMemory: persistentMemory, sockets: sockets,
-      processes: processes, logger: logger)
+      processes: processes, logger: logger, deviceLogger: deviceLogger)
     guest = try GuestLoader(configuration: configuration, board: devices.description, map: map, memory: memory).load()
 
     try MemorySlots(machine: board.machine).map(memory, persistentMemory.map(\.slot) + (guest.firmwareSlot.map { [$0] } ?? []))

@@ -44,10 +44,13 @@ struct PersistentMemory {
   }
 
   /// Maps images at the places that an address map gave them.
-  static func map(_ images: [PmemImage], _ map: X86AddressMap, logger: Logger) throws(SystemError) -> [PersistentMemory] {
+  ///
+  /// - Parameter logger: What is told, of the device of a name, what the user should know of its image.
+  static func map(_ images: [PmemImage], _ map: X86AddressMap, logger: (String) -> Logger) throws(SystemError) -> [PersistentMemory] {
     var memories: [PersistentMemory] = []
     for (image, addresses) in zip(images, map.persistentMemory) {
-      for warning in image.warnings { logger.warning("\(name(memories.count)): \(warning)") }
+      let name = name(memories.count)
+      for warning in image.warnings { logger(name).warning("\(name): \(warning)") }
       memories.append(PersistentMemory(image: image, addresses: addresses, mapping: try image.map()))
     }
     return memories

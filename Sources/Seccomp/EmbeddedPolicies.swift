@@ -131,9 +131,8 @@ enum EmbeddedPolicies {
       getpid: 1
       tgkill: arg0 == SELF
       rt_sigreturn: 1
-      # The launcher ends last, and short waits for it and others.
+      # Waits for the launcher, which ends last, and others.
       poll: 1
-      clock_nanosleep: 1
       # The kernel's own, where a wait is continued after the process was stopped.
       restart_syscall: 1
       shutdown: 1
@@ -424,9 +423,8 @@ enum EmbeddedPolicies {
       getpid: 1
       tgkill: arg0 == SELF
       rt_sigreturn: 1
-      # The launcher ends last, and short waits for it and others.
+      # Waits for the launcher, which ends last, and others.
       ppoll: 1
-      clock_nanosleep: 1
       # The kernel's own, where a wait is continued after the process was stopped.
       restart_syscall: 1
       shutdown: 1

@@ -35,12 +35,15 @@ enum ExitStatus: Int32, CaseIterable {
       "The command failed; the reason is on the standard error. Of run without --extended-status also: the machine crashed or panicked."
     case .usage: "The command line or the configuration is wrong; nothing was started."
     case .reset: "With --extended-status: the machine was reset. Without it this is 0."
-    case .crash: "With --extended-status: the machine crashed, as by a triple fault. Without it this is 1."
+    case .crash: "With --extended-status: the machine crashed, as by a triple fault, or a process of it ended. Without it this is 1."
     case .guestPanic: "With --extended-status: the guest's kernel reported a panic. Without it this is 1."
     }
   }
 
   static var descriptions: [Command.ExitStatusDescription] {
-    allCases.map { Command.ExitStatusDescription($0.rawValue, $0.meaning) }
+    allCases.map { Command.ExitStatusDescription($0.rawValue, $0.meaning) } + [
+      // Of a signal handler; see clinux_report_violations.
+      Command.ExitStatusDescription(159, "Of run: the machine's own policy forbade what it did, which it says; it was stopped.")
+    ]
   }
 }

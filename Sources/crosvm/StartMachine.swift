@@ -14,7 +14,9 @@ func startMachine(_ configuration: VMConfiguration, launcher: Launcher?, name: S
   // Each queue, interrupt vector and doorbell is a descriptor.
   DescriptorLimit.raise()
   do {
-    let machine = try Machine(configuration, launcher: launcher, version: Version.line, logger: Logger(label: "crosvm"))
+    let machine = try Machine(
+      configuration, launcher: launcher, version: Version.line, logger: Logger(label: "crosvm"),
+      deviceLogger: { Logger(label: "crosvm.\($0)") })
     return ExitStatus(try machine.run(), name: name)
   } catch let error as ConfigurationError {
     StandardStreams.complain("\(name): \(error)")

@@ -38,7 +38,7 @@ import Testing
   @Test func eachImageIsMappedAtItsPlace() throws {
     try withImages([2 << 20, 512]) { images in
       let map = try PersistentMemory.addressMap(ramSize: 1 << 30, images, physicalAddressBits: 40)
-      let memories = try PersistentMemory.map(images, map, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+      let memories = try PersistentMemory.map(images, map, logger: { Logger(label: $0) { _ in SwiftLogNoOpLogHandler() } })
       #expect(memories.map(\.addresses) == map.persistentMemory)
       #expect(memories.map(\.slot.size) == [2 << 20, 2 << 20] && memories.allSatisfy { !$0.slot.isReadOnly })
     }

@@ -121,6 +121,25 @@ private struct Timer {
     _ = line.trigger.drain()
   }
 
+  @Test func aCountThatIsLatchedMeanwhileInterruptsAllTheSame() throws {
+    let line = try EdgeInterrupt()
+    let running = try RunningLoop()
+    let device = try PIT(interrupt: line, loop: running.loop)
+    for _ in 0..<20 {
+      device.write(offset: control, width: 1, value: 0x30)
+      for byte in [2, 0] as [UInt64] { device.write(offset: 0, width: 1, value: byte) }
+      // Its time is over soon, but its interrupt waits for the shortest period.
+      for _ in 0..<10 {
+        device.write(offset: control, width: 1, value: 0)
+        _ = (device.read(offset: 0, width: 1), device.read(offset: 0, width: 1))
+      }
+      var count: UInt64 = 0
+      let deadline = monotonicNanoseconds() + 5_000_000_000
+      while count == 0, monotonicNanoseconds() < deadline { count = line.trigger.drain() }
+      #expect(count == 1)
+    }
+  }
+
   @Test func theShortestPeriodDoesNotKeepTheHostBusy() throws {
     let line = try EdgeInterrupt()
     let running = try RunningLoop()

@@ -161,6 +161,19 @@ private struct Clock {
     #expect(device.read(offset: 1, width: 1) & 0xa0 == 0xa0)
   }
 
+  @Test func anAlarmThatIsDueIsNotLostToAnAccess() throws {
+    let clock = try Clock(secondsSince1970: 59, withLine: true)
+    // At the next full minute.
+    (clock[1], clock[3], clock[5]) = (0, 0xff, 0xff)
+    clock[0x0b] = 0x22
+    #expect(clock.line.trigger.drain() == 0)
+    clock.time.advance(second)
+    // Reading the time sets the timer for what comes next, before it was heard of.
+    #expect(clock[0] == 0)
+    #expect(clock.line.trigger.drain() == 1)
+    #expect(clock[0x0c] & 0xa0 == 0xa0)
+  }
+
   @Test func noAccessOfAnyWidthAndValueTraps() throws {
     let clock = try Clock(secondsSince1970: 1_709_164_800, withLine: true)
     for index in UInt64(0)...255 {

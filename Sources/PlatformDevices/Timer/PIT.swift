@@ -59,7 +59,8 @@ public final class PIT: BusDevice, ByteRegisters {
       case 3 where value >> 6 == 3: PIT.readBack(value, &state, now: now)
       case 3:
         state.channels[Int(value >> 6)].control(value, now: now)
-        if value >> 6 == 0 { schedule(&state, now: now) }
+        // To latch a count changes nothing; an interrupt that is due goes on its way.
+        if value >> 6 == 0, value & 0x30 != 0 { schedule(&state, now: now) }
       default: break
       }
     }

@@ -154,11 +154,18 @@ public final class Launcher: Sendable {
   /// Ends all device processes and the launcher, and waits for that; a device that does not end is left to the kernel.
   public func finish() {
     dismiss()
-    // The launcher's end of the connection closes when it exits.
     let deadline = monotonicNanoseconds() + 3_000_000_000
-    while monotonicNanoseconds() < deadline, case .packet? = try? connection.receive(milliseconds: 3000) {}
-    var status: Int32 = 0
-    while unsafe waitpid(process, &status, WNOHANG) == 0, monotonicNanoseconds() < deadline { usleep(100) }
+    while monotonicNanoseconds() < deadline {
+      switch try? connection.receive(milliseconds: 3000) {
+      case .packet?: continue
+      case .nothing?: return
+      case .closed?, nil:
+        // The launcher's end of the connection closes as it exits: this does not take long.
+        var status: Int32 = 0
+        while unsafe waitpid(process, &status, 0) < 0, errno == EINTR {}
+        return
+      }
+    }
   }
 }
 

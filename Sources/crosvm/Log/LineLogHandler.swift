@@ -30,6 +30,9 @@ struct LineLogHandler: LogHandler {
     guard let sink else { return }
     let all = metadata.merging(event.metadata ?? [:]) { $1 }
     let pairs = all.sorted { $0.key < $1.key }.map { " \($0.key)=\($0.value)" }
-    sink.write("\(event.message)" + pairs.joined(), of: name, at: event.level)
+    var text = "\(event.message)"
+    // Devices name themselves, for they may share a logger; here each has its own.
+    if text.hasPrefix("\(name): ") { text.removeFirst(name.count + 2) }
+    sink.write(text + pairs.joined(), of: name, at: event.level)
   }
 }

@@ -48,7 +48,8 @@ enum ControlCommands {
     "DISK", .path(),
     "With SOCKET, the number of the disk in the order of the command line of crosvm run, from 0; without, the path of an image.")
   static let diskSize = Positional(
-    "SIZE", .size(.bytes, in: 512...UInt64(Int64.max)), "The new size in bytes, or with K, M, G or T: a multiple of 512.")
+    "SIZE", .size(.bytes, in: 512...UInt64(Int64.max)),
+    "The new size in bytes, or with K, M, G or T: a multiple of 512, and of the block-size that the disk has in a machine.")
   static let diskSocket = Positional(
     "SOCKET", .path(), isRequired: false, "The control socket of the machine, as given to crosvm run --socket.")
 
@@ -118,6 +119,8 @@ enum ControlCommands {
   }
 
   static let list = Command("list", "list the machines that run for this user") {
-    $0.details = ["A line a machine: its process, its name, its memory in MiB, and its control socket; - for what it has not."]
+    $0.details = [
+      "A heading, and a line a machine: its process, its name, its memory in MiB, and its control socket; - for what it has not."
+    ]
   }
 }

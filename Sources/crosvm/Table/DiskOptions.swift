@@ -22,7 +22,8 @@ enum DiskOptions {
     "Read the backing files that the image names, within its folder. Needs format=qcow2.")
   private static let ephemeral = Field(
     "ephemeral", .boolean, default: "false",
-    "Keep what the guest writes in a temporary file (in $TMPDIR or /var/tmp), and forget it in the end; the image is only read.")
+    "Keep what the guest writes in a temporary file (in $TMPDIR, or else /var/tmp or /tmp), and forget it in the end; the image is only read."
+  )
   private static let cacheSize = Field(
     "cache-size", .size(.bytes, in: ImageFiles.cacheSizes), default: "7M",
     "The most memory for the tables of a qcow2 image and its backing files together, 1M to 4G.")

@@ -9,13 +9,14 @@ enum NetOptions {
 
   private static let forwards = Field(
     "forward", ValueType<[PortForward]>.list(of: .forward),
-    "Of user: a port of the host that leads to one of the guest, like tcp:8080:80; several in brackets.")
+    "Of user: a port of the host that leads to one of the guest, like tcp:8080:80, udp:5353 for the same on both sides, tcp:127.0.0.1:2222:22 to listen at one address; several in brackets."
+  )
   private static let tapName = Field(
     "tap-name", ValueType<String>.tapName,
     "A tap that exists, by its name; or user, for the network that this user's own programs reach: it needs passt, and no privileges.")
   private static let tapDescriptor = Field(
     "tap-fd", ValueType<Int>.integer(descriptors, "FD"),
-    "A tap that is open already: a descriptor of this process, opened with IFF_VNET_HDR.")
+    "A tap that is open already: a descriptor of this process from 3 on, opened with IFF_VNET_HDR.")
   private static let hostAddress = Field(
     "host-ip", ValueType<IPv4Address>.address, "Make a tap on which the host has this IPv4 address; needs the right to (CAP_NET_ADMIN).")
   private static let mask = Field("netmask", ValueType<IPv4Address>.netmask, "The mask of the network that host-ip is in.")
@@ -28,7 +29,8 @@ enum NetOptions {
     "vhost-net", .boolean, default: "false",
     "The host's kernel serves the queues (/dev/vhost-net): the fastest, with more kernel code facing the guest.")
   private static let mtu = Field(
-    "mtu", .integer(NetConfiguration.mtus), "The largest packet that the guest is told to send, in bytes; that of the tap unless given.")
+    "mtu", .integer(NetConfiguration.mtus),
+    "The largest packet that the guest is told to send, 68 to 65535 bytes; that of the tap unless given.")
   private static let bandwidth = Field("bandwidth", .size(.bytes, in: byteRates), "The most bytes a second, each way.")
   private static let frameRate = Field("pps", .integer(rates), "The most frames a second, each way.")
 
@@ -55,7 +57,8 @@ enum NetOptions {
     "The same as --net tap-fd=FD.")
 
   static let tapNameOption = Option(
-    "tap-name", ValueType<String>.tapName.map { NetConfiguration(.tap(name: $0)) }, isRepeatable: true, "The same as --net tap-name=NAME.")
+    "tap-name", ValueType<String>.tapName.map { NetConfiguration(.tap(name: $0)) }, isRepeatable: true,
+    "The same as --net tap-name=NAME, but that user is a tap, too.")
 
   static let hostIP = Option(
     "host-ip", ValueType<IPv4Address>.address, "The same as --net host-ip=ADDRESS, with --netmask and, perhaps, --mac.")

@@ -49,7 +49,8 @@ enum RunOptions {
     "socket", short: "s", .path(),
     "Make a control socket here, for crosvm stop and the other commands that take a SOCKET. In a directory it is called crosvm-PID.sock.")
 
-  static let name = Option("name", .word("NAME", expected: "a word"), "Call the machine so in crosvm list.")
+  static let name = Option(
+    "name", .word("NAME", expected: "a word"), "Call the machine so in crosvm list: at most 64 printable characters without spaces.")
 
   // MARK: Platform
 
@@ -78,7 +79,8 @@ enum RunOptions {
 
   static let seccompPolicyDir = Option(
     "seccomp-policy-dir", .path(),
-    "Read the policies of allowed system calls from DEVICE.policy, main.policy and vcpu.policy in this directory, not from the program.")
+    "Read the policies of allowed system calls from this directory, not from the program: DEVICE.policy (block, rng, net and so on), main.policy, vcpu.policy, connector.policy."
+  )
 
   static let seccompLogFailures = Flag(
     "seccomp-log-failures", "Let system calls that a policy forbids happen, and have the kernel log them (dmesg, or the audit log).")

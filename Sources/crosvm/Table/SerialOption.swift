@@ -15,7 +15,8 @@ enum SerialOption {
     "hardware", ValueType<SerialConfiguration.Hardware>.choice("HARDWARE"), default: "serial",
     "What the guest sees: a 16550 (serial: /dev/ttyS0 and on) or a virtio console (/dev/hvc0 and on).")
   private static let number = Field(
-    "num", .integer(SerialConfiguration.numbers), default: "1", "Which port of its hardware it is, 1 to 4: 1 is ttyS0 or hvc0.")
+    "num", .integer(SerialConfiguration.numbers), default: "1",
+    "Which port of its hardware it is, 1 to 4: 1 is ttyS0. Virtio consoles are hvc0 and on in their order: leave no gaps.")
   private static let path = Field("path", .path(), "The file or socket of the types file and unix.")
   private static let console = Field("console", .boolean, default: "false", "The guest's kernel uses the port as its console.")
   private static let earlycon = Field(
