@@ -157,7 +157,7 @@ final class BlockService {
   /// - Returns: Whether there were any.
   private func beginRequests() -> Bool {
     var ended = 0
-    for count in 0..<slots.count where ended < BlockService.endedAtOnce {
+    for count in 0..<slots.count {
       guard command.current == .serve, !mustWait, let slot = free.last else {
         // Whatever allows the next request: it is another queue's.
         if count > 0 { queues.endTurn() }
@@ -168,6 +168,7 @@ final class BlockService {
       slots[slot].queue = queue
       begin(slot)
       if channel.hasEnded { ended += 1 }
+      if ended == BlockService.endedAtOnce { break }
     }
     return true
   }
