@@ -5,7 +5,8 @@ internal import Platform
 internal import Synchronization
 internal import Virtio
 
-/// The loop of a thread that serves queues: takes requests, passes them to the disk, answers them as they end, and sleeps in the disk's channel.
+/// The loop of a thread that serves queues: takes requests, passes them to the disk, answers them as they end, and sleeps in the disk's
+/// channel.
 ///
 /// Everything that a request needs is reserved for each slot when the loop begins; nothing is allocated while it runs.
 final class BlockService {

@@ -57,8 +57,8 @@ final class BlockWorker: Sendable {
   /// - Parameters:
   ///   - name: The thread's name.
   ///   - depth: How many requests may be under way at most.
-  ///   - ring: A ring at rest, for as many requests, or nothing. One that an earlier service leaves with requests in flight is not used again; plain system
-  ///     calls take its place.
+  ///   - ring: A ring at rest, for as many requests, or nothing. One that an earlier service leaves with requests in flight is not used
+  ///     again; plain system calls take its place.
   init(name: String, depth: Int, ring: Handover<IOUring>) {
     self.name = name
     self.depth = depth

@@ -28,21 +28,19 @@ struct QueueSet {
   ///
   /// - Returns: The number of its queue, for `complete`; `nil` when no queue has one.
   mutating func next(into chain: inout DescriptorChain) -> UInt8? {
-    if taken >= QueueSet.budget { advance() }
+    if taken >= QueueSet.budget { endTurn() }
     for _ in queues.indices {
       if take(into: &chain) {
         taken += 1
         return UInt8(current)
       }
-      advance()
+      endTurn()
     }
     return nil
   }
 
-  /// Lets the next queue have its turn: to be called when there are requests left that must wait for something.
-  mutating func endTurn() { advance() }
-
-  private mutating func advance() {
+  /// Lets the next queue have its turn: also to be called when there are requests left that must wait for something.
+  mutating func endTurn() {
     current = current + 1 < queues.count ? current + 1 : 0
     taken = 0
   }

@@ -63,7 +63,6 @@ public final class VirtualMachine: Sendable {
   /// - Parameter pages: Not fewer than the slot has, for the kernel writes a bit for each.
   private func fetchDirtyLog(slot: UInt32, pages: Int) throws(KVMError) -> [UInt64] {
     var bits = [UInt64](repeating: 0, count: (pages + 63) / 64)
-    let descriptor = descriptor
     let outcome: Result<Void, KVMError> = unsafe bits.withUnsafeMutableBufferPointer { buffer in
       var log = unsafe kvm_dirty_log()
       unsafe log.slot = slot

@@ -1,4 +1,4 @@
-internal import Glibc
+package import Glibc
 public import NetDevice
 public import Platform
 internal import Synchronization
@@ -32,20 +32,12 @@ public final class FakeNetwork: NetBackend {
     var channels: [any FrameChannel] = []
     var peers: [DescriptorBox] = []
     for _ in 0..<pairs {
-      let (ours, theirs) = try FakeNetwork.pair()
+      let (ours, theirs) = try socketPair(SOCK_SEQPACKET)
       channels.append(DescriptorChannel(ours))
       peers.append(theirs)
     }
     self.channels = channels
     self.peers = peers
-  }
-
-  private static func pair() throws(SystemError) -> (DescriptorBox, DescriptorBox) {
-    var ends: [Int32] = [-1, -1]
-    let type = Int32(SOCK_SEQPACKET.rawValue) | Int32(SOCK_CLOEXEC.rawValue) | Int32(SOCK_NONBLOCK.rawValue)
-    // The array has room for both.
-    guard unsafe socketpair(AF_UNIX, type, 0, &ends) == 0 else { throw SystemError.last("make a pair of sockets") }
-    return (DescriptorBox(OwnedDescriptor(owning: ends[0])), DescriptorBox(OwnedDescriptor(owning: ends[1])))
   }
 
   /// What the device asked for so far.
@@ -86,4 +78,13 @@ public final class FakeNetwork: NetBackend {
     signal(SIGPIPE, SIG_IGN)
     for peer in peers { _ = peer.take() }
   }
+}
+
+/// Makes two Unix sockets of a type that are connected to each other and do not block.
+package func socketPair(_ type: __socket_type) throws(SystemError) -> (DescriptorBox, DescriptorBox) {
+  var ends: [Int32] = [-1, -1]
+  let type = Int32(type.rawValue) | Int32(SOCK_CLOEXEC.rawValue) | Int32(SOCK_NONBLOCK.rawValue)
+  // The array has room for both.
+  guard unsafe socketpair(AF_UNIX, type, 0, &ends) == 0 else { throw SystemError.last("make a pair of sockets") }
+  return (DescriptorBox(OwnedDescriptor(owning: ends[0])), DescriptorBox(OwnedDescriptor(owning: ends[1])))
 }

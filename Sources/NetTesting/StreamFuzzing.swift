@@ -23,7 +23,7 @@ private final class StreamSession {
   private var script: ArraySlice<UInt8>
   private let channel: StreamChannel
   private let memory: GuestMemory
-  private var socket: OwnedDescriptor?
+  private var socket: DescriptorBox?
   /// What the program wrote that the card has not taken yet, and what of it did not fit the socket.
   private var written: [UInt8] = []
   private var unwritten: [UInt8] = []
@@ -33,15 +33,14 @@ private final class StreamSession {
 
   init(script: [UInt8]) throws {
     self.script = script[...]
-    var ends: [Int32] = [-1, -1]
-    let type = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue) | Int32(SOCK_NONBLOCK.rawValue)
-    // The array has room for both.
-    guard unsafe socketpair(AF_UNIX, type, 0, &ends) == 0 else { throw SystemError.last("make a pair of sockets") }
+    let (ours, theirs) = try socketPair(SOCK_STREAM)
     // So little fits that frames go in part.
     var size: Int32 = 4096
-    for end in ends { unsafe _ = setsockopt(end, SOL_SOCKET, SO_SNDBUF, &size, socklen_t(MemoryLayout<Int32>.size)) }
-    channel = try StreamChannel(DescriptorBox(OwnedDescriptor(owning: ends[0])))
-    socket = OwnedDescriptor(owning: ends[1])
+    for end in [ours, theirs] {
+      unsafe _ = setsockopt(end.number, SOL_SOCKET, SO_SNDBUF, &size, socklen_t(MemoryLayout<Int32>.size))
+    }
+    channel = try StreamChannel(ours)
+    socket = theirs
     memory = try GuestMemory(regions: [(GuestAddress(0), UInt64(2 * StreamSession.room))])
   }
 
@@ -137,13 +136,14 @@ private final class StreamSession {
     let each = max(1, (length + pieces - 1) / pieces)
     let sizes = stride(from: 0, to: length, by: each).map { min(each, length - $0) }
     guard let buffers = list(StreamSession.sendAt, [StreamSession.headerSize] + sizes) else { return }
-    try? memory.write(bytes, at: GuestAddress(StreamSession.sendAt + UInt64(StreamSession.headerSize)))
+    let place = GuestAddress(StreamSession.sendAt + UInt64(StreamSession.headerSize))
+    try? memory.write(bytes, at: place)
     switch channel.send(buffers) {
     case .done(let count):
       precondition(count == StreamSession.headerSize + length && isFrame(length))
       sent += prefix(length) + bytes
       // The driver may change its buffers at once.
-      try? memory.write([UInt8](repeating: 0xee, count: length), at: GuestAddress(StreamSession.sendAt + UInt64(StreamSession.headerSize)))
+      try? memory.write([UInt8](repeating: 0xee, count: length), at: place)
     case .wouldBlock: precondition(!sent.isEmpty, "an empty socket takes a frame")
     case .refused(let code): precondition(code == EMSGSIZE && !isFrame(length))
     case .gone: precondition(channel.isLost && isOver)

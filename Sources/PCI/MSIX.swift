@@ -76,7 +76,7 @@ public final class MSIX: Sendable {
 
   /// What sends a vector's message now; nil while the vector or the function is masked, or until the message that it was given is routed.
   private func event(_ state: MSIXVector.State) -> EventFD? {
-    isSending && !state.isMasked && state.routed != nil && state.routed == state.message ? state.interrupt?.event : nil
+    isSending && !state.isMasked && state.routed == state.message ? state.interrupt?.event : nil
   }
 
   /// Sets who is told, at each change of a vector, by which event others than the device may send its message; called under the vector's lock.

@@ -77,8 +77,7 @@ import VirtioTesting
         try? write()
       }
       guest.ring(0)
-      for _ in 0..<10_000 where answered.load(ordering: .relaxed) < 20 { usleep(1000) }
-      try #require(answered.load(ordering: .relaxed) >= 20)
+      try #require(becomesTrue(within: 10) { answered.load(ordering: .relaxed) >= 20 })
       _ = try guest.submit(1, readable: [header(Op.write), pattern(512, seed: 2)], writable: [1])
       #expect(try guest.wait(1).bytes == [Answer.ok])
       disk.play(nil)
@@ -113,10 +112,10 @@ import VirtioTesting
       // The first request sleeps for as long as the test wants.
       disk.play { moment in
         guard moment == .hasBegun, !sleeps.exchange(true, ordering: .acquiringAndReleasing) else { return }
-        for _ in 0..<20_000 where !mayGoOn.isSet { usleep(1000) }
+        _ = becomesTrue(within: 20) { mayGoOn.isSet }
       }
       _ = try guest.submit(0, readable: [header(Op.write), pattern(512, seed: 1)], writable: [1])
-      for _ in 0..<10_000 where !sleeps.load(ordering: .relaxed) { usleep(1000) }
+      try #require(becomesTrue(within: 10) { sleeps.load(ordering: .relaxed) })
       _ = try guest.submit(1, readable: [header(Op.write), pattern(512, seed: 2)], writable: [1])
       #expect(try guest.wait(1).bytes == [Answer.ok])
       #expect(try guest.poll(0) == nil)
@@ -125,4 +124,16 @@ import VirtioTesting
       disk.play(nil)
     }
   }
+}
+
+/// Waits for something that another thread does.
+///
+/// - Parameter seconds: How long at most, and a little more.
+/// - Returns: Whether it was done.
+private func becomesTrue(within seconds: Int, _ condition: () -> Bool) -> Bool {
+  for _ in 0..<1000 * seconds {
+    if condition() { return true }
+    usleep(1000)
+  }
+  return condition()
 }

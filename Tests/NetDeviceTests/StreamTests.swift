@@ -1,5 +1,6 @@
 import Glibc
 import GuestMemory
+import NetTesting
 import Platform
 import Testing
 import Virtio
@@ -10,15 +11,12 @@ import VirtioTesting
 /// The other end of a stream of frames.
 private final class StreamPeer: Sendable {
   let backend: StreamBackend
-  private let socket: OwnedDescriptor
+  private let socket: DescriptorBox
 
   init() throws {
-    var ends: [Int32] = [-1, -1]
-    let type = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue) | Int32(SOCK_NONBLOCK.rawValue)
-    // The array has room for both.
-    try #require(unsafe socketpair(AF_UNIX, type, 0, &ends) == 0)
-    backend = try StreamBackend(DescriptorBox(OwnedDescriptor(owning: ends[0])))
-    socket = OwnedDescriptor(owning: ends[1])
+    let (ours, theirs) = try socketPair(SOCK_STREAM)
+    backend = try StreamBackend(ours)
+    socket = theirs
   }
 
   /// Writes bytes, all of them.

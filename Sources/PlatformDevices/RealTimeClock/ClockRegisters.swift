@@ -62,15 +62,16 @@ struct ClockRegisters {
     for byte in 0..<bytes { memory[index + byte] = UInt8(truncatingIfNeeded: value >> UInt64(8 * byte)) }
   }
 
-  /// Reads the register or the byte of memory at `index`.
+  /// Reads the register or the byte of memory at `index`, after what is due by now has happened: whoever asks for the next event afterwards
+  /// would miss it.
   mutating func read(_ index: UInt8, now: Int64) -> UInt8 {
+    advance(now: now)
     switch index & 0x7f {
     case Index.registerA:
       let fraction = (now &+ offset).floorRemainder(by: ClockRegisters.second)
       let updating = !isStopped && fraction >= ClockRegisters.second - ClockRegisters.updateNotice
       return registerA | (updating ? 0x80 : 0)
     case Index.registerC:
-      advance(now: now)
       defer { flags = 0 }
       return flags | (interruptPending ? 0x80 : 0)
     case let index:

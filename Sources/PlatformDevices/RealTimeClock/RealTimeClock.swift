@@ -66,8 +66,6 @@ public final class RealTimeClock: BusDevice, ByteRegisters {
   private func access<Result>(_ body: (inout State) -> Result) -> Result {
     state.withLock { state in
       let before = state.registers.interruptPending
-      // What is due by now happened before this access: below, the timer is set anew for what comes after it.
-      state.registers.advance(now: now())
       let result = body(&state)
       if let interrupt {
         if state.registers.interruptPending && !before { interrupt.signal() }
@@ -86,6 +84,6 @@ public final class RealTimeClock: BusDevice, ByteRegisters {
   }
 
   private func timerExpired() {
-    access { _ in }
+    access { $0.registers.advance(now: now()) }
   }
 }

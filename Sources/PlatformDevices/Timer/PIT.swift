@@ -58,9 +58,8 @@ public final class PIT: BusDevice, ByteRegisters {
         if state.channels[Int(offset)].write(value, now: now), offset == 0 { schedule(&state, now: now) }
       case 3 where value >> 6 == 3: PIT.readBack(value, &state, now: now)
       case 3:
-        state.channels[Int(value >> 6)].control(value, now: now)
-        // To latch a count changes nothing; an interrupt that is due goes on its way.
-        if value >> 6 == 0, value & 0x30 != 0 { schedule(&state, now: now) }
+        // Where nothing changes, an interrupt that is due goes on its way.
+        if state.channels[Int(value >> 6)].control(value, now: now), value >> 6 == 0 { schedule(&state, now: now) }
       default: break
       }
     }

@@ -81,10 +81,12 @@ struct PITChannel {
   }
 
   /// Takes a control word for this counter.
-  mutating func control(_ value: UInt8, now: UInt64) {
+  ///
+  /// - Returns: Whether the counter works otherwise from now on; not where its count was only to be kept.
+  mutating func control(_ value: UInt8, now: UInt64) -> Bool {
     guard let access = Access(rawValue: value >> 4 & 3), access != .latch else {
       latchCount(now: now)
-      return
+      return false
     }
     self.access = access
     // Modes 6 and 7 are 2 and 3.
@@ -93,6 +95,7 @@ struct PITChannel {
     isBCD = value & 1 != 0
     (start, counted, isLoaded) = (nil, 0, false)
     (lowByte, readsHigh, latched, latchedStatus) = (nil, false, [], nil)
+    return true
   }
 
   /// Keeps the count for the next reads; a count that is kept already stays.
