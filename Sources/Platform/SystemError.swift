@@ -26,7 +26,7 @@ public struct SystemError: Error, Equatable, Sendable, CustomStringConvertible {
   /// The failure in words, with the values and, where there is one, the remedy.
   public var description: String {
     switch code {
-    case EMFILE: "\(operation): \(reason); let this process have more (ulimit -n)"
+    case EMFILE: "\(operation): \(reason); let this process have more (ulimit -Hn)"
     default: "\(operation): \(reason)"
     }
   }
