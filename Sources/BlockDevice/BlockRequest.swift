@@ -73,6 +73,10 @@ public enum BlockRequest: Equatable, Sendable {
       self = .unanswerable
       return
     }
+    if chain.isCut {
+      self = .answered(.ioError)
+      return
+    }
     var reader = ChainReader(chain)
     guard let header = try? reader.read(UInt64.self), let sector = try? reader.read(UInt64.self) else {
       self = .answered(.ioError)

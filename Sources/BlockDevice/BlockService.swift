@@ -65,7 +65,7 @@ final class BlockService {
     self.queues = queues
     self.shared = shared
     self.command = command
-    chains = [DescriptorChain](repeating: DescriptorChain(), count: depth)
+    chains = [DescriptorChain](repeating: DescriptorChain(admitsUnreachable: true), count: depth)
     slots = [Slot](repeating: Slot(), count: depth)
     // The lowest is taken first: few requests touch little memory.
     free = Array((0..<depth).reversed())
@@ -292,8 +292,8 @@ final class BlockService {
   /// Writes the status where the request ends, and gives the request back.
   private func answer(_ slot: Int, _ status: BlockStatus) {
     if let last = chains[slot].writable.last { try? last.store(status.rawValue, at: last.count - 1) }
-    // All of them, in an error too: the status is behind the data.
-    release(slot, written: UInt32(clamping: chains[slot].writableBytes))
+    // All of them, in an error too: the status is behind the data. Of a request that is cut there is a gap before it.
+    release(slot, written: chains[slot].isCut ? 0 : UInt32(clamping: chains[slot].writableBytes))
   }
 
   private func release(_ slot: Int, written: UInt32) {

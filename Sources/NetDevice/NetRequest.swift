@@ -9,6 +9,8 @@ public enum NetRequest: Equatable, Sendable {
 
   /// Why a frame is not sent.
   public enum Refusal: String, Equatable, Sendable, CaseIterable {
+    /// Part of it is not in guest memory.
+    case unreachable = "frames are not in memory that devices reach"
     /// It has no header, or no Ethernet header behind it.
     case short = "frames are too short"
     /// It is larger than any IP packet.
@@ -32,6 +34,10 @@ public enum NetRequest: Equatable, Sendable {
   ///
   /// - Parameter features: What the driver accepted.
   public init(_ chain: DescriptorChain, features: UInt64) {
+    if chain.isCut {
+      self = .refused(.unreachable)
+      return
+    }
     var reader = ChainReader(chain)
     guard let first = try? reader.read(UInt64.self), let second = try? reader.read(UInt32.self),
       reader.remaining >= UInt64(NetRequest.frameMinimum)

@@ -107,13 +107,13 @@ public final class ActivatedDevice {
   }
 
   /// The next request of a queue that is done; `nil` when there is none now.
-  public func poll(_ queue: Int) throws -> Completion? {
-    let driver = drivers[queue]
-    guard let used = try driver.poll() else {
-      try driver.wish(.next)
-      return try driver.poll().map { try completion(queue, $0) }
-    }
-    return try completion(queue, used)
+  public func poll(_ queue: Int) throws -> Completion? { try pollUsed(queue).map { try completion(queue, $0) } }
+
+  /// As `poll`, for requests that were added to the queue's driver itself.
+  public func pollUsed(_ queue: Int) throws -> UsedElement? {
+    if let used = try drivers[queue].poll() { return used }
+    try drivers[queue].wish(.next)
+    return try drivers[queue].poll()
   }
 
   private func completion(_ queue: Int, _ used: UsedElement) throws -> Completion {

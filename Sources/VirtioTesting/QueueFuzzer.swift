@@ -25,12 +25,13 @@ private struct FuzzSession {
   let interrupt: FakeInterrupt
   let driver: any QueueDriver
   let queue: VirtQueue
-  var chain = DescriptorChain()
+  var chain: DescriptorChain
   var held: Set<UInt16> = []
 
   init?(_ input: inout FuzzInput) {
     let choices = input.byte()
     let isPacked = choices & 1 != 0
+    chain = DescriptorChain(admitsUnreachable: choices & 32 != 0)
     size = isPacked ? UInt16(input.byte()) + 1 : 1 << UInt16(input.choice(9))
     features =
       VirtioFeatures.version1 | (isPacked ? VirtioFeatures.packedRing : 0) | (choices & 2 != 0 ? VirtioFeatures.indirectDescriptors : 0)
@@ -168,7 +169,7 @@ private struct FuzzSession {
     precondition(!held.contains(chain.id), "a chain in flight is not taken again")
     precondition(chain.id < queue.size && held.count < Int(queue.size), "not more chains in flight than the queue's size")
     let count = chain.readable.count + chain.writable.count
-    precondition(count > 0 && count <= Int(queue.size), "no more buffers than the queue's size")
+    precondition((count > 0 || chain.isCut) && count <= Int(queue.size), "no more buffers than the queue's size")
     for direction in [DescriptorChain.Direction.readable, .writable] {
       let buffers = chain.buffers(direction)
       precondition(!buffers.contains { $0.count == 0 }, "no empty buffer")

@@ -63,6 +63,24 @@ import VirtioTesting
     }
   }
 
+  @Test("Frames in memory that devices do not reach are dropped, and the next one is sent", arguments: Variant.all)
+  func unreachable(_ variant: Variant) throws {
+    let lines = LogLines()
+    try withCard(variant, logger: lines.logger) { guest, network in
+      let driver = guest.drivers[Queue.transmit]
+      let address = try driver.heap.allocate(2048)
+      try guest.memory.write(plainHeader + frame(), at: GuestAddress(address))
+      let (near, far) = (GuestBuffer(address: address, count: 72), GuestBuffer(address: 1 << 50, count: 1000))
+      for buffers in [[far], [near, far], [far, near], [near, far, near]] {
+        _ = try driver.add(readable: buffers, writable: [], indirect: false)
+        guest.ring(Queue.transmit)
+        _ = try guest.within(.seconds(10), "the frame's buffers") { try guest.pollUsed(Queue.transmit) }
+      }
+      try guest.expectAlive(network)
+      #expect(lines.all.contains { $0.contains("not in memory that devices reach") })
+    }
+  }
+
   @Test("What the driver did not accept is dropped", arguments: [1, 3, 4, 5, 0x81] as [UInt8])
   func withoutFeatures(way: UInt8) throws {
     try withCard(deviceFeatures: ~(NetFeatures.hostTSO4 | NetFeatures.hostTSO6 | NetFeatures.hostUFO | NetFeatures.hostUSO)) {
@@ -120,7 +138,7 @@ import VirtioTesting
     throws
   {
     try withCard(variant) { guest, network in
-      _ = try guest.drivers[Queue.transmit].add(readable: [GuestBuffer(address: 1 << 50, count: 60)], writable: [], indirect: false)
+      _ = try guest.drivers[Queue.transmit].add(readable: [GuestBuffer(address: 4096, count: 0)], writable: [], indirect: false)
       guest.ring(Queue.transmit)
       #expect(try guest.waitForReset().hasPrefix("queue 1: "))
       _ = try guest.drivers[Queue.receive].submit(writable: [2048])

@@ -85,6 +85,50 @@ struct ChainTests {
     }
   }
 
+  @Test("a chain that admits them is cut at buffers outside guest memory", arguments: Format.allCases, outside)
+  func cutChain(format: Format, far: (UInt64, UInt32)) throws {
+    // Together with `far` not above 2^32 bytes.
+    guard far.1 < .max - 100 else { return }
+    let bench = try QueueBench(format)
+    let outside = GuestBuffer(address: far.0, count: far.1)
+    func near(_ count: UInt32) -> GuestBuffer { GuestBuffer(address: 0x1000, count: count) }
+    var chain = DescriptorChain(admitsUnreachable: true)
+    func take(_ readable: [GuestBuffer], _ writable: [GuestBuffer]) throws -> [[Int]] {
+      let request = try bench.driver.add(readable: readable, writable: writable, indirect: false)
+      try #require(try bench.queue.next(into: &chain))
+      #expect(bench.queue.complete(chain.id, written: 0) && chain.isCut)
+      #expect(try bench.driver.poll() == UsedElement(id: request.id, written: 0))
+      #expect(chain.readableBytes == chain.readable.reduce(0) { $0 + UInt64($1.count) })
+      #expect(chain.writableBytes == chain.writable.reduce(0) { $0 + UInt64($1.count) })
+      return [chain.readable.map(\.count), chain.writable.map(\.count)]
+    }
+    #expect(try take([near(1), outside, near(2)], [near(3), near(4)]) == [[1], [3, 4]])
+    #expect(try take([near(1), near(2)], [near(3), outside, near(4)]) == [[1, 2], [4]])
+    #expect(try take([outside], [outside, near(4), near(5)]) == [[], [4, 5]])
+    #expect(try take([near(1)], [near(2), outside]) == [[1], []])
+    // The next one is whole again, and the rules hold for what is out of reach, too.
+    _ = try bench.driver.add(readable: [near(1)], writable: [near(2)], indirect: false)
+    #expect(try bench.queue.next(into: &chain) && !chain.isCut && chain.writableBytes == 2)
+    chain.trim()
+    _ = try bench.driver.add(readable: [near(1)], writable: [], indirect: false)
+    #expect(try bench.queue.next(into: &chain) && !chain.isCut)
+  }
+
+  @Test("the rules hold for buffers outside guest memory, too", arguments: Format.allCases)
+  func cutChainRules(format: Format) throws {
+    func refusal(_ descriptors: [RawDescriptor]) throws -> QueueError? {
+      let bench = try QueueBench(format)
+      var chain = DescriptorChain(admitsUnreachable: true)
+      return try bench.refusal(descriptors, into: &chain)
+    }
+    let far = QueueBench.lowEnd
+    #expect(try refusal([.writable(far, next: 1), .readable()]) == .readableAfterWritable)
+    #expect(try refusal([.writable(far, next: 1), .readable(far)]) == .readableAfterWritable)
+    #expect(try refusal([.readable(far, .max, next: 1), .readable(far, 2)]) == .chainTooLarge)
+    #expect(try refusal([.readable(far, 0)]) == .emptyBuffer(GuestAddress(far)))
+    if format == .split { #expect(try refusal([.readable(far, next: 0)]) == .chainTooLong(limit: 8)) }
+  }
+
   @Test("buffers at the very start and ends of guest memory are taken", arguments: Format.allCases)
   func borderBuffers(format: Format) throws {
     let bench = try QueueBench(format)

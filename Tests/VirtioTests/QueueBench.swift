@@ -62,18 +62,28 @@ struct QueueBench {
 
   /// What the queue says to a guest that makes these descriptors available, as one chain or as entries of an indirect table.
   func refusal(_ descriptors: [RawDescriptor]) throws -> QueueError? {
+    var chain = DescriptorChain()
+    return try refusal(descriptors, into: &chain)
+  }
+
+  /// As `refusal`, for a device with a chain of its own.
+  func refusal(_ descriptors: [RawDescriptor], into chain: inout DescriptorChain) throws -> QueueError? {
     if let split = driver as? SplitDriver {
       for (index, descriptor) in descriptors.enumerated() { try split.write(descriptor, at: index) }
       try split.publish(0)
     } else if let packed = driver as? PackedDriver {
       try packed.publish(descriptors)
     }
-    return refusal()
+    return refusal(into: &chain)
   }
 
   /// The error of taking the next chain; `nil` when a chain is taken or there is none.
   func refusal() -> QueueError? {
     var chain = DescriptorChain()
+    return refusal(into: &chain)
+  }
+
+  private func refusal(into chain: inout DescriptorChain) -> QueueError? {
     do {
       _ = try queue.next(into: &chain)
       return nil

@@ -1,3 +1,4 @@
+import GuestMemory
 import Logging
 import Platform
 import Testing
@@ -78,6 +79,30 @@ struct HostileGuestTests {
       try guest.send(packet, payload: [1, 2, 3, 4])
       #expect(try guest.receive(Operation.reset).packet.destinationPort == 52)
       #expect(try program.readToEnd() == [])
+    }
+  }
+
+  @Test("Data in memory that devices do not reach ends that connection only")
+  func unreachableData() throws {
+    let bench = try VsockBench()
+    try bench.withGuest { guest in
+      let (other, otherConnection) = try guest.acceptFromHost(bench, port: 51)
+      let (program, connection) = try guest.acceptFromHost(bench, port: 52)
+      var packet = guest.packet(Operation.data, from: 52, to: connection.hostPort)
+      packet.length = 4096
+      let driver = guest.driver.drivers[1]
+      let address = try driver.heap.allocate(UInt64(VsockPacket.size))
+      try driver.memory.write(packet.bytes, at: GuestAddress(address))
+      for header in [address, 1 << 50] {
+        let buffers = [GuestBuffer(address: header, count: UInt32(VsockPacket.size)), GuestBuffer(address: 1 << 50, count: 4096)]
+        _ = try driver.add(readable: buffers, writable: [], indirect: false)
+        guest.driver.ring(1)
+        _ = try guest.driver.within(.seconds(10), "the packet back") { try guest.driver.pollUsed(1) }
+      }
+      #expect(try guest.receive(Operation.reset).packet.destinationPort == 52)
+      #expect(try program.readToEnd() == [])
+      try guest.data([5], on: otherConnection)
+      #expect(try other.read(1) == [5])
     }
   }
 
@@ -229,7 +254,7 @@ struct HostileGuestTests {
   func brokenRing() throws {
     let bench = try VsockBench()
     try bench.withGuest { guest in
-      _ = try guest.driver.drivers[1].add(readable: [GuestBuffer(address: 1 << 40, count: 44)], writable: [], indirect: false)
+      _ = try guest.driver.drivers[1].add(readable: [GuestBuffer(address: 4096, count: 0)], writable: [], indirect: false)
       guest.driver.ring(1)
       #expect(try guest.driver.waitForReset().hasPrefix("queue 1"))
     }

@@ -25,7 +25,7 @@ struct NetTransmitter {
   private let channel: any FrameChannel
   private let shared: NetShared
   private let frame: FrameBuffers
-  private var chain = DescriptorChain()
+  private var chain = DescriptorChain(admitsUnreachable: true)
   private var hold = InterruptHold()
 
   init(queue: VirtQueue, channel: any FrameChannel, shared: NetShared) throws(SystemError) {

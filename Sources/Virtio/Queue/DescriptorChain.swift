@@ -24,9 +24,22 @@ public struct DescriptorChain: Sendable {
   public private(set) var readableBytes: UInt64 = 0
   /// The number of bytes in all writable buffers, at most 2^32.
   public private(set) var writableBytes: UInt64 = 0
+  /// Whether a buffer is not in guest memory, in a chain that admits that: the request cannot be done, but it can be answered. `readable`
+  /// ends before the first such buffer, and `writable` begins behind the last one.
+  public private(set) var isCut = false
+
+  private let admitsUnreachable: Bool
+  /// All buffers taken, also those that are out of reach, and their bytes.
+  private var buffersTaken = 0
+  private var bytesTaken: UInt64 = 0
+  private var hasWritable = false
 
   /// Makes an empty chain, to be filled by `VirtQueue.next`.
-  public init() {}
+  ///
+  /// - Parameter admitsUnreachable: Whether a buffer that is not in guest memory makes the chain `isCut`, and not the queue broken. An
+  ///   unprivileged process of the guest can cause such a buffer: memory of another device that it has mapped, such as a file on persistent
+  ///   memory.
+  public init(admitsUnreachable: Bool = false) { self.admitsUnreachable = admitsUnreachable }
 
   /// Forgets all buffers and keeps the storage for the next request.
   mutating func clear(id: UInt16 = 0) {
@@ -35,11 +48,17 @@ public struct DescriptorChain: Sendable {
     writable.removeAll(keepingCapacity: true)
     readableBytes = 0
     writableBytes = 0
+    isCut = false
+    buffersTaken = 0
+    bytesTaken = 0
+    hasWritable = false
   }
 
   /// Gives storage back that few requests need, which a driver could make grow for each of a device's requests. The chain was completed.
   public mutating func trim() {
-    if max(readable.capacity, writable.capacity) > DescriptorChain.keptBuffers { self = DescriptorChain() }
+    if max(readable.capacity, writable.capacity) > DescriptorChain.keptBuffers {
+      self = DescriptorChain(admitsUnreachable: admitsUnreachable)
+    }
   }
 
   private static let keptBuffers = 64
@@ -50,22 +69,33 @@ public struct DescriptorChain: Sendable {
   ///
   /// - Parameter limit: The most buffers that the chain may have.
   mutating func append(_ descriptor: Descriptor, in memory: GuestMemory, limit: Int) throws(QueueError) {
-    guard readable.count + writable.count < limit else { throw .chainTooLong(limit: UInt32(clamping: limit)) }
+    guard buffersTaken < limit else { throw .chainTooLong(limit: UInt32(clamping: limit)) }
     guard descriptor.length > 0 else { throw .emptyBuffer(descriptor.address) }
     // No overflow: each is at most 2^32 before the addition.
-    guard readableBytes + writableBytes + UInt64(descriptor.length) <= 1 << 32 else { throw .chainTooLarge }
-    let slice: GuestSlice
-    do { slice = try memory.slice(descriptor.address, count: UInt64(descriptor.length)) } catch {
-      throw .bufferOutsideMemory(descriptor.address, count: descriptor.length)
+    guard bytesTaken + UInt64(descriptor.length) <= 1 << 32 else { throw .chainTooLarge }
+    let isWritable = descriptor.has(Descriptor.Flag.write)
+    guard isWritable || !hasWritable else { throw .readableAfterWritable }
+    buffersTaken += 1
+    bytesTaken += UInt64(descriptor.length)
+    hasWritable = isWritable
+    guard let slice = try? memory.slice(descriptor.address, count: UInt64(descriptor.length)) else {
+      guard admitsUnreachable else { throw .bufferOutsideMemory(descriptor.address, count: descriptor.length) }
+      return cut()
     }
-    if descriptor.has(Descriptor.Flag.write) {
+    if isWritable {
       writable.append(slice)
       writableBytes += UInt64(descriptor.length)
-    } else {
-      guard writable.isEmpty else { throw .readableAfterWritable }
+    } else if !isCut {
       readable.append(slice)
       readableBytes += UInt64(descriptor.length)
     }
+  }
+
+  /// Notes a buffer that is out of reach.
+  private mutating func cut() {
+    isCut = true
+    writable.removeAll(keepingCapacity: true)
+    writableBytes = 0
   }
 
   /// The buffers of one direction.

@@ -9,7 +9,7 @@ struct VsockRings {
   var transmit: VirtQueue?
   var event: VirtQueue?
   /// The chain that is being served.
-  var transmitted = DescriptorChain()
+  var transmitted = DescriptorChain(admitsUnreachable: true)
   /// Receive buffers that were taken and not given back, in order.
   var taken: [DescriptorChain] = (0..<batch).map { _ in DescriptorChain() }
   var takenCount = 0

@@ -80,8 +80,8 @@ extension VsockSwitch {
     for _ in 0..<Int(queue.size) where owesTransportReset {
       guard VsockRings.next(of: queue, into: &rings.transmitted) else { return }
       var writer = ChainWriter(rings.transmitted)
-      // VIRTIO_VSOCK_EVENT_TRANSPORT_RESET; a buffer too small for an event goes back empty.
-      if (try? writer.write(integer: UInt32(0))) != nil { owesTransportReset = false }
+      // VIRTIO_VSOCK_EVENT_TRANSPORT_RESET; a buffer too small for an event, or out of reach, goes back empty.
+      if !rings.transmitted.isCut, (try? writer.write(integer: UInt32(0))) != nil { owesTransportReset = false }
       queue.complete(rings.transmitted.id, written: writer.written)
     }
   }

@@ -54,6 +54,29 @@ let pmemTests: [GuestTest] = [
     try expect(run.value("sum").map { sum.output.hasPrefix($0) } == true, "the beginning of it in the image", in: run)
     try expect(try Child.readBytes(image).count == (1 << 20) + 500, "an image of the same size", in: run)
   },
+  GuestTest("direct I/O of a disk into memory of pmem fails, and the disk goes on") { environment in
+    let (image, disk) = (environment.scratchFile("pmem"), environment.scratchFile("disk"))
+    try Child.makeDisk(image, bytes: 32 << 20)
+    try Child.makeDisk(disk, bytes: 8 << 20)
+    defer {
+      unsafe _ = unlink(image)
+      unsafe _ = unlink(disk)
+    }
+    let script = """
+      mkfs.ext4 -q -b 4096 /dev/pmem0 && mount -o dax /dev/pmem0 /mnt
+      io() { fio --name=a --filename=/dev/vdb --direct=1 --ioengine=psync --bs=4k --size=1m --rw=$1 --mem=$2 >/dev/null 2>/tmp/e; }
+      for way in read write; do io $way mmapshared:/mnt/buffer || echo $way=failed; grep -o 'Input/output error' /tmp/e | head -n 1; done
+      for way in write read; do io $way malloc && echo plain_$way=worked; done
+      """
+    let run = try Guest(
+      options: ["-r", environment.file("root.squashfs"), "--rw-pmem-device", image, "--rwdisk", disk], script: loadDrivers + script
+    ).run(environment)
+    for way in ["read", "write"] {
+      try expect(run.value(way) == "failed", "a \(way) that fails", in: run)
+      try expect(run.value("plain_\(way)") == "worked", "a \(way) of other memory afterwards", in: run)
+    }
+    try expect(run.output.contains("Input/output error") && run.status == 0, "an I/O error", in: run)
+  },
   GuestTest("a guest boots from a squashfs root on pmem") { environment in
     let run = try Guest(
       options: ["--pmem", "\(environment.file("root.squashfs")),ro,root"],
