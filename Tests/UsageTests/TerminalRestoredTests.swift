@@ -61,6 +61,21 @@ struct TerminalRestoredTests {
     #expect(ending.status == 128 + SIGSYS && shown.contains("forbids: accept4("), "\(shown)")
   }
 
+  /// A shell says nothing to a job that was not stopped when it brings it to the foreground.
+  @Test(arguments: SignalTests.modes)
+  func afterAJobThatWasInTheBackground(mode: [String]) throws {
+    let terminal = try PseudoTerminal()
+    let before = terminal.settings
+    let shell = ["bash", "-c", "set -m; \"$@\" & read -r; fg >/dev/null", "bash"]
+    let machine = try Crosvm(mode + ["--bios", "waits"], in: workplace, launcher: shell, terminal: terminal.path)
+    #expect(terminal.read(until: "A") == "A" && terminal.has(before))
+    terminal.write(Array("\n".utf8))
+    #expect(Crosvm.wait { terminal.isRaw })
+    terminal.write([0x20])
+    let ending = machine.end()
+    #expect(ending.status == 0 && terminal.has(before) && !ending.leavesProcesses, "\(ending)")
+  }
+
   @Test(arguments: SignalTests.modes)
   func afterAStartThatFails(mode: [String]) throws {
     workplace.writeZeros("short", count: 4096)

@@ -18,6 +18,8 @@ public protocol ByteReceiver: AnyObject, Sendable {
 /// It holds at most one buffer of 4 KiB; the rest waits in the kernel, where it makes the writer wait. Nothing is lost.
 public final class InputPump: Sendable {
   private static let bufferSize = 4096
+  /// How often to look whether a process in the background has come to the foreground, in milliseconds.
+  private static let lookInterval: Int32 = 500
   private let wake: EventFD
   private let stopping: Flag
   private let thread: PThread
@@ -59,14 +61,16 @@ public final class InputPump: Sendable {
   /// Waits for input; `nil` at its end or when the pump shall stop.
   private static func read(_ descriptor: Int32, _ isTerminal: Bool, into buffer: inout [UInt8], wake: EventFD, stopping: Flag) -> Int? {
     while !stopping.value.load(ordering: .acquiring) {
-      guard Waiting.wait(for: descriptor, or: wake).contains(.descriptor) else { continue }
+      if isTerminal { Terminal.comeForward() }
+      let pause = isTerminal && Terminal.isBehind ? InputPump.lookInterval : -1
+      guard Waiting.wait(for: descriptor, or: wake, milliseconds: pause).contains(.descriptor) else { continue }
       let count = unsafe buffer.withUnsafeMutableBytes { unsafe Glibc.read(descriptor, $0.baseAddress, $0.count) }
       if count > 0 { return count }
       if count == 0 { return nil }
       switch errno {
       case EINTR, EAGAIN: continue
       // A terminal says this to a process in the background; it may come to the foreground again.
-      case EIO where isTerminal: _ = Waiting.wait(for: -1, or: wake, milliseconds: 500)
+      case EIO where isTerminal: _ = Waiting.wait(for: -1, or: wake, milliseconds: InputPump.lookInterval)
       default: return nil
       }
     }
