@@ -91,7 +91,9 @@ private enum TerminalRestorer {
   private static func enter() -> Int32? {
     let descriptor = unsafe state.pointee.descriptor
     guard descriptor >= 0, isOurs(descriptor) else { return nil }
-    guard phase.compareExchange(expected: Phase.behind, desired: Phase.changing, ordering: .acquiringAndReleasing).exchanged else { return nil }
+    guard phase.compareExchange(expected: Phase.behind, desired: Phase.changing, ordering: .acquiringAndReleasing).exchanged else {
+      return nil
+    }
     guard unsafe tcgetattr(descriptor, &state.pointee.saved) == 0 else {
       let code = errno
       phase.store(Phase.behind, ordering: .releasing)

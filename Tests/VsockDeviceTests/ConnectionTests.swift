@@ -1,8 +1,10 @@
+import Glibc
 import Platform
 import Testing
 import VirtioTesting
-import VsockDevice
 import VsockTesting
+
+@testable import VsockDevice
 
 typealias Operation = VsockPacket.Operation
 
@@ -157,6 +159,59 @@ struct ConnectionTests {
       while flags != 3 { flags |= try guest.receive(Operation.shutdown).packet.flags }
       try guest.send(data: "?", on: connection)
       #expect(try guest.receive(Operation.reset).packet.destinationPort == 52)
+    }
+  }
+
+  @Test("What was on its way when the host program went is no mistake of the guest")
+  func lateData() throws {
+    let lines = LogLines()
+    try withLimits({ _ in }, logger: lines.logger) { guest, path in
+      let connection: GuestConnection
+      do {
+        let program: HostProgram
+        (program, connection) = try guest.acceptFromHost(path: path, port: 52)
+        _ = program
+      }
+      while try guest.receive(Operation.shutdown).packet.flags != 3 {}
+      try guest.send(data: "late", on: connection)
+      #expect(try guest.receive(Operation.reset).packet.destinationPort == 52)
+    }
+    #expect(lines.all.isEmpty, "\(lines.all)")
+  }
+
+  @Test("A guest that takes no more is told when the host program goes")
+  func hostDiesUnheard() throws {
+    let bench = try VsockBench()
+    try bench.withGuest { guest in
+      do {
+        let (program, connection) = try guest.acceptFromHost(bench, port: 52)
+        try guest.shutDown(connection, VsockPacket.Flag.receive)
+        try guest.data([1], on: connection)
+        #expect(try program.read(1) == [1])
+      }
+      while try guest.receive(Operation.shutdown).packet.flags != 3 {}
+    }
+  }
+
+  @Test("A host program that only writes is told when the guest has closed, while the guest's last bytes wait for it")
+  func guestClosesOnAWriter() throws {
+    let bench = try VsockBench()
+    try bench.withGuest { guest in
+      guest.allocation = 0
+      let (program, connection) = try guest.acceptFromHost(bench, port: 52)
+      while program.writeNow(pattern(10_000)) > 0 {}
+      var sent: [UInt8] = []
+      for index in 0..<16 {
+        sent += pattern(16 << 10, seed: index)
+        try guest.data(pattern(16 << 10, seed: index), on: connection)
+      }
+      try guest.shutDown(connection, VsockConnection.bothWays)
+      #expect(try guest.receive(Operation.reset).packet.destinationPort == 52)
+      let error = #expect(throws: SystemError.self) { try program.write([1]) }
+      #expect(error?.code == EPIPE)
+      #expect(try program.read(sent.count) == sent)
+      // That the guest has not taken all is told last.
+      #expect(throws: SystemError.self) { try program.read(1) }
     }
   }
 

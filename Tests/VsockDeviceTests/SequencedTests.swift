@@ -1,8 +1,9 @@
 import Platform
 import Testing
 import VirtioTesting
-import VsockDevice
 import VsockTesting
+
+@testable import VsockDevice
 
 @Suite("Sequenced packets", .serialized)
 struct SequencedTests {
@@ -75,6 +76,66 @@ struct SequencedTests {
       #expect(try program.readSome() == pattern(5))
     }
     _ = stream
+  }
+
+  @Test("What a program sent before it closed arrives, though it has not read all that was sent to it")
+  func closedWithMessagesUnread() throws {
+    let bench = try VsockBench()
+    try bench.withGuest { guest in
+      do {
+        let (program, connection) = try guest.acceptFromHost(bench, port: 52, sequenced: true)
+        for byte in [1, 2] as [UInt8] { try guest.data([byte], on: connection, kind: kind, isEnd: true) }
+        #expect(try program.readSome() == [1])
+        try program.write("answer")
+        try program.write("more")
+      }
+      #expect(try guest.receive(Operation.data).payload == Array("answer".utf8))
+      #expect(try guest.receive(Operation.data).payload == Array("more".utf8))
+      #expect(try guest.receive(Operation.shutdown).packet.flags & VsockPacket.Flag.send != 0)
+    }
+  }
+
+  @Test("A client's message arrives, though it leaves without a look at the answer to CONNECT")
+  func leavesAtOnce() throws {
+    let bench = try VsockBench()
+    try bench.withGuest { guest in
+      let connection: GuestConnection
+      do {
+        let program = try HostProgram(path: bench.path + VsockSockets.sequencedSuffix, kind: .sequencedPacket)
+        try program.write("CONNECT 52\n")
+        let request = try guest.receive(Operation.request).packet
+        connection = GuestConnection(port: 52, hostPort: request.sourcePort)
+        try program.write("message")
+        guest.allocation = 0
+        try guest.send(guest.packet(Operation.response, from: 52, to: connection.hostPort, kind: kind))
+        // The device has answered it.
+        _ = try guest.settle()
+      }
+      guest.allocation = 1000
+      var credit = guest.packet(Operation.creditUpdate, from: 52, to: connection.hostPort, kind: kind)
+      credit.forwarded = 0
+      try guest.send(credit)
+      #expect(try guest.receive(Operation.data).payload == Array("message".utf8))
+    }
+  }
+
+  @Test("What the guest sent before it closed arrives, though it has not taken all that was sent to it")
+  func guestClosesWithMessagesUnread() throws {
+    let bench = try VsockBench()
+    try bench.withGuest { guest in
+      guest.allocation = 4
+      let (program, connection) = try guest.acceptFromHost(bench, port: 52, sequenced: true)
+      try program.write([1, 2, 3, 4])
+      try program.write([5, 6, 7, 8])
+      #expect(try guest.receive(Operation.data).payload == [1, 2, 3, 4])
+      try guest.data(Array("answer".utf8), on: connection, kind: kind, isEnd: true)
+      var packet = guest.packet(Operation.shutdown, from: 52, to: connection.hostPort, kind: kind)
+      packet.flags = VsockConnection.bothWays
+      try guest.send(packet)
+      #expect(try guest.receive(Operation.reset).packet.destinationPort == 52)
+      #expect(try program.readSome() == Array("answer".utf8))
+      #expect(try program.readSome() == [])
+    }
   }
 
   @Test("A message waits until the guest has room for all of it; one that never fits ends the connection")

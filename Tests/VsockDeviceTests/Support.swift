@@ -72,7 +72,7 @@ func pattern(_ count: Int, seed: Int = 0) -> [UInt8] { (0..<count).map { UInt8(t
 
 /// Plays a guest of a device with other limits, and sockets at a path.
 func withLimits(
-  _ change: (inout VsockSwitch.Limits) -> Void, _ body: (VsockGuest, _ path: String) throws -> Void
+  _ change: (inout VsockSwitch.Limits) -> Void, logger: Logger = Logger(label: "") { _ in SwiftLogNoOpLogHandler() }, _ body: (VsockGuest, _ path: String) throws -> Void
 ) throws {
   let bench = try VsockBench()
   let path = bench.folder + "/small"
@@ -82,6 +82,6 @@ func withLimits(
   let table = VsockSwitch(
     context: VsockGuest.context,
     listeners: [.init(box: DescriptorBox(try OwnedDescriptor.duplicate(sockets.stream.number)), isSequenced: false)],
-    connector: DirectConnector(prefix: path + "_"), limits: limits, logger: Logger(label: "") { _ in SwiftLogNoOpLogHandler() })
+    connector: DirectConnector(prefix: path + "_"), limits: limits, logger: logger)
   try withActivatedDevice(VsockDevice(context: VsockGuest.context, table: table)) { try body(try VsockGuest($0), path) }
 }

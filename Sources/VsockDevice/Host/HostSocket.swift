@@ -78,6 +78,13 @@ final class HostSocket: Sendable {
 
   enum Direction { case sending, receiving }
 
+  /// Takes the messages that nobody will read, and no more of them. A sequenced socket that is closed with such makes the other end's next
+  /// read fail before it gives what was sent there (unix(7), ECONNRESET).
+  func discardMessages() {
+    shutDown(.receiving)
+    while case .bytes = receive(0).0 {}
+  }
+
   /// Waits until bytes can be sent.
   func waitForRoom(milliseconds: Int32) {
     var watched = pollfd(fd: descriptor.number, events: Int16(POLLOUT), revents: 0)

@@ -12,13 +12,18 @@ extension VsockSwitch {
       if isHungUp || interest.contains(.readable) { connection.isReadable = true }
       if isHungUp || interest.contains(.writable) { connection.isWritable = true }
       if isHungUp { connection.isHungUp = true }
-      guard !connection.isTouched else { return }
-      connection.isTouched = true
-      touched.append(connection)
+      touch(connection)
     case nil:
       if descriptor == connector.number { connectorIsReady = true }
       for index in listeners.indices where listeners[index].box.number == descriptor { listeners[index].isReady = true }
     }
+  }
+
+  /// Has a connection go on when it has its turn.
+  func touch(_ connection: VsockConnection) {
+    guard !connection.isTouched else { return }
+    connection.isTouched = true
+    touched.append(connection)
   }
 
   /// Does what follows from changes of the host's descriptors.
@@ -40,6 +45,8 @@ extension VsockSwitch {
   /// Goes on with a connection after something has changed: sends on what is kept, and offers the guest what there is for it.
   func settle(_ connection: VsockConnection) {
     guard connection.state == .established || connection.state == .draining else { return }
+    // Nobody reads for a guest that takes no more, so nobody finds the end.
+    if connection.isHungUp, connection.guestShutdown & VsockPacket.Flag.receive != 0 { connection.hostEnded = true }
     if connection.isHungUp, connection.hostEnded, !connection.hostRefuses { return hostIsGone(connection) }
     flush(connection)
     if !connection.hasWhole {

@@ -16,6 +16,8 @@ extension VsockSwitch {
       case .connection(let connection):
         connection.isRoomWatched = false
         if !connection.isWritable { lacksRoom(connection) }
+        // The former driver's thread may have noted something that it had no time for.
+        touch(connection)
       case .client(let client): expectGreeting(of: client)
       }
     }

@@ -1,3 +1,4 @@
+internal import Glibc
 internal import GuestMemory
 internal import Platform
 internal import Virtio
@@ -202,7 +203,9 @@ extension VsockSwitch {
   /// Takes the next message of a host program, if the guest has room for all of it.
   private func beginMessage(_ connection: VsockConnection) {
     guard let socket = connection.socket else { return }
-    let (transfer, _) = socket.receive(0, peeks: true)
+    var (transfer, _) = socket.receive(0, peeks: true)
+    // What the host program did not take before it closed its socket is told once, before the messages that it sent.
+    if transfer == .failed(ECONNRESET) { (transfer, _) = socket.receive(0, peeks: true) }
     switch transfer {
     case .wouldBlock: connection.isReadable = false
     case .ended: hostHasEnded(connection)

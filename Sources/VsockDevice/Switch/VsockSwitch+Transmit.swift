@@ -91,7 +91,9 @@ extension VsockSwitch {
     guard UInt64(length) <= chain.readableBytes - UInt64(VsockPacket.size) else {
       return refuse(connection, "a packet of \(length) bytes in a buffer of \(chain.readableBytes)")
     }
-    guard connection.guestShutdown & VsockPacket.Flag.send == 0, connection.socket != nil else {
+    // It was on its way when the host program went.
+    if connection.socket == nil { return end(connection, tellsGuest: true) }
+    guard connection.guestShutdown & VsockPacket.Flag.send == 0 else {
       return refuse(connection, "data on a connection that was shut down")
     }
     // What the guest was not told of, it cannot count on.

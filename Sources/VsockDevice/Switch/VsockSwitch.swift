@@ -203,6 +203,7 @@ final class VsockSwitch: @unchecked Sendable {
     guard let socket = connection.socket.take() else { return }
     watcher?.unwatch(socket.number)
     endpoints[socket.number] = nil
+    if connection.isSequenced { socket.discardMessages() }
   }
 
   /// Ends a connection.
@@ -229,6 +230,8 @@ final class VsockSwitch: @unchecked Sendable {
     connections[connection.key] = nil
     connection.state = .draining
     drainingCount += 1
+    // A program that writes before it reads on would wait for a reader that there is not any more, and we for it.
+    connection.socket?.shutDown(.receiving)
     if message?.connection === connection { message = nil }
     if tellsGuest { owe(Reset(key: connection.key, kind: connection.kind)) }
   }
