@@ -72,7 +72,8 @@ func pattern(_ count: Int, seed: Int = 0) -> [UInt8] { (0..<count).map { UInt8(t
 
 /// Plays a guest of a device with other limits, and sockets at a path.
 func withLimits(
-  _ change: (inout VsockSwitch.Limits) -> Void, logger: Logger = Logger(label: "") { _ in SwiftLogNoOpLogHandler() }, _ body: (VsockGuest, _ path: String) throws -> Void
+  _ change: (inout VsockSwitch.Limits) -> Void, logger: Logger = Logger(label: "") { _ in SwiftLogNoOpLogHandler() },
+  _ body: (VsockGuest, _ path: String) throws -> Void
 ) throws {
   let bench = try VsockBench()
   let path = bench.folder + "/small"
