@@ -27,8 +27,10 @@ public enum NetRequest: Equatable, Sendable {
   public static let frameLimit = 65535 + 18
   /// The shortest: an Ethernet header.
   static let frameMinimum = 14
-  /// The least data in a segment. Each becomes a packet of the host's, and no honest guest's hold less.
+  /// The least data in a segment of TCP or a piece of UDP. Each becomes a packet of the host's, and no honest guest's hold less.
   static let leastSegment: UInt16 = 8
+  /// The most datagrams that one frame of them becomes, of any size: as many as Linux lets a program ask for (UDP_MAX_SEGMENTS).
+  static let datagramLimit = 128
 
   /// Understands a request. Reads each byte of the header once, whatever the driver does meanwhile.
   ///
@@ -74,8 +76,16 @@ public enum NetRequest: Equatable, Sendable {
     guard header.segmentation != NetHeader.Segmentation.none else { return nil }
     guard needsChecksum, let needed = feature(of: header.segmentation), features & needed == needed else { return .segmentation }
     // The kernel has another meaning for the largest value.
-    guard header.segmentSize >= leastSegment, header.segmentSize != .max else { return .segmentSize }
+    guard header.segmentSize != .max, hasFewSegments(header, count: count) else { return .segmentSize }
     return nil
+  }
+
+  /// Whether a frame is cut into no more packets than an honest one would be.
+  private static func hasFewSegments(_ header: NetHeader, count: Int) -> Bool {
+    guard header.segmentation == NetHeader.Segmentation.udpDatagrams else { return header.segmentSize >= leastSegment }
+    // Behind the header of UDP, where the checksum begins. No product overflows: 16 bits and 128.
+    let data = count - Int(header.checksumStart) - 8
+    return header.segmentSize > 0 && data <= Int(header.segmentSize) * datagramLimit
   }
 
   /// The features without which a frame may not be cut so; `nil` for an unknown way.

@@ -40,7 +40,9 @@ private enum NetTransmitFuzzer {
       precondition(header.segmentSize == 0)
       return
     }
-    precondition(header.flags == 1 && header.segmentSize >= 8 && header.segmentSize < .max)
+    precondition(header.flags == 1 && header.segmentSize > 0 && header.segmentSize < .max)
+    precondition(header.segmentation == 5 || header.segmentSize >= 8)
+    precondition(header.segmentation != 5 || count <= Int(header.checksumStart) + 8 + 128 * Int(header.segmentSize))
     let needed: [UInt8: UInt64] = [
       1: NetFeatures.hostTSO4, 4: NetFeatures.hostTSO6, 3: NetFeatures.hostUFO, 5: NetFeatures.hostUSO,
       0x81: NetFeatures.hostTSO4 | NetFeatures.hostECN, 0x84: NetFeatures.hostTSO6 | NetFeatures.hostECN,

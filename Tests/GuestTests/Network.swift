@@ -52,7 +52,13 @@ final class HostTap {
     host = far
   }
 
-  deinit { for interface in interfaces { try? run(["ip", "link", "delete", interface]) } }
+  deinit { delete() }
+
+  /// Takes the tap away, from whoever uses it.
+  func delete() {
+    for interface in interfaces { try? run(["ip", "link", "delete", interface]) }
+    interfaces = []
+  }
 
   private func run(_ command: [String]) throws {
     let run = try Child.run(command, input: "", seconds: 60, directory: scratch)

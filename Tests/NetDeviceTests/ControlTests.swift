@@ -68,6 +68,18 @@ private enum Order {
     }
   }
 
+  @Test("Tags of providers, and those that give a priority only, are of no VLAN that the driver would name") func otherTags() throws {
+    try withCard { (guest, network) throws in
+      #expect(try guest.order(Order.mode(.promiscuous, false)))
+      var provider = frame(to: guestMAC, vlan: 5, seed: 2)
+      provider.replaceSubrange(12..<14, with: [0x88, 0xa8])
+      var stranger = frame(to: other, vlan: 5, seed: 3)
+      stranger.replaceSubrange(12..<14, with: [0x88, 0xa8])
+      let frames = [frame(to: guestMAC, vlan: 0, seed: 1), provider, stranger, frame(to: guestMAC, vlan: 0x6000, seed: 4)]
+      #expect(try received(frames, guest, network) == [0, 1, 3])
+    }
+  }
+
   @Test("No single card at all") func noUnicast() throws {
     try withCard { (guest, network) throws in
       #expect(try guest.order(Order.mode(.promiscuous, false)))

@@ -48,6 +48,9 @@ import VirtioTesting
       header(flags: 1, start: 0, offset: 59) + frame(), header(flags: 1, way: 1, size: 0, start: 34, offset: 16) + frame(),
       header(flags: 1, way: 1, size: 7, start: 34, offset: 16) + frame(),
       header(flags: 1, way: 4, size: 0xffff, start: 34, offset: 16) + frame(),
+      header(flags: 1, way: 5, size: 0, start: 34, offset: 6) + frame(),
+      header(flags: 1, way: 5, size: 1, start: 34, offset: 6) + frame(count: 34 + 8 + 129),
+      header(flags: 1, way: 5, size: 7, start: 34, offset: 6) + frame(count: 34 + 8 + 897),
       header(way: 1, size: 1448) + frame(), header(flags: 1, way: 2, size: 1448, start: 34, offset: 16) + frame(),
       header(flags: 1, way: 0x80, size: 1448, start: 34, offset: 16) + frame(),
       header(flags: 1, way: 0x83, size: 1448, start: 34, offset: 16) + frame(), header(flags: 1, way: 0xff, size: 1448) + frame(),
@@ -78,6 +81,15 @@ import VirtioTesting
       }
       try guest.expectAlive(network)
       #expect(lines.all.contains { $0.contains("not in memory that devices reach") })
+    }
+  }
+
+  @Test("Datagrams of any size are sent together, as many as a program may ask for", arguments: [1, 4, 7, 8, 1448] as [UInt16])
+  func smallDatagrams(size: UInt16) throws {
+    try withCard { guest, network in
+      let sent = frame(count: min(34 + 8 + 128 * Int(size), 65_000))
+      try guest.sendFrame([header(flags: 1, way: 5, headerLength: 42, size: size, start: 34, offset: 6), sent])
+      #expect(network.receive() == header(flags: 1, way: 5, headerLength: 42, size: size, start: 34, offset: 6) + sent)
     }
   }
 
@@ -131,6 +143,9 @@ import VirtioTesting
       network.disappear()
       for _ in 0..<100 { try guest.sendFrame([plainHeader, frame()]) }
       #expect(try guest.order([0, 0, 1]))
+      // The link is down.
+      #expect(guest.device.readConfiguration(offset: 6, width: 2) & 1 == 0)
+      #expect(guest.interrupt.record.configurationChanges == 1)
     }
   }
 

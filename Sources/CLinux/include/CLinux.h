@@ -248,6 +248,13 @@ static inline int clinux_interface_mtu(int socket, const char *name) {
   struct ifreq request = clinux_interface(name);
   return ioctl(socket, SIOCGIFMTU, &request) == 0 ? request.ifr_mtu : -1;
 }
+// The hardware address of an interface: of `name` by a socket, or of the tap itself by its descriptor, which needs no name.
+static inline int clinux_interface_hardware_address(int fd, const char *name, unsigned char *address) {
+  struct ifreq request = clinux_interface(name);
+  if (ioctl(fd, SIOCGIFHWADDR, &request) != 0) return -1;
+  __builtin_memcpy(address, request.ifr_hwaddr.sa_data, 6);
+  return 0;
+}
 static const unsigned long clinux_TUNSETVNETHDRSZ = TUNSETVNETHDRSZ, clinux_TUNSETOFFLOAD = TUNSETOFFLOAD;
 static const unsigned long clinux_TUNSETCARRIER = TUNSETCARRIER;
 static const int clinux_IFF_MULTI_QUEUE = IFF_MULTI_QUEUE, clinux_IFF_ATTACH_QUEUE = IFF_ATTACH_QUEUE, clinux_IFF_DETACH_QUEUE = IFF_DETACH_QUEUE;

@@ -1,12 +1,20 @@
 internal import CLinux
 internal import Glibc
 public import Platform
+internal import Synchronization
 
 /// A descriptor that takes and gives a frame with its header at each call: a tap's queue, or a socket that keeps messages apart.
 public final class DescriptorChannel: FrameChannel {
   private let box: DescriptorBox
   /// The descriptor, lent.
   public let descriptor: Int32
+  private let isGone = Atomic<Bool>(false)
+
+  /// Whether the tap was deleted.
+  public var isLost: Bool { isGone.load(ordering: .relaxed) }
+
+  /// The descriptor of a deleted tap reports an error from then on, and that of an unused queue none.
+  public func hangUp() { isGone.store(true, ordering: .relaxed) }
 
   /// Takes a descriptor that does not block, and keeps the box.
   public init(_ box: DescriptorBox) {
@@ -21,7 +29,9 @@ public final class DescriptorChannel: FrameChannel {
   public func receive(_ buffers: FrameBuffers) -> FrameOutcome { unsafe call(buffers) { unsafe readv($0, $1, $2) } }
 
   private func call(_ buffers: FrameBuffers, _ body: (Int32, UnsafeMutablePointer<iovec>, Int32) -> Int) -> FrameOutcome {
-    unsafe buffers.withVectors { list, count in FrameOutcome.of { unsafe body(descriptor, list, count) } }
+    let outcome = unsafe buffers.withVectors { list, count in FrameOutcome.of { unsafe body(descriptor, list, count) } }
+    if outcome == .gone { hangUp() }
+    return outcome
   }
 }
 

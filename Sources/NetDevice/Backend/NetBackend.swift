@@ -16,7 +16,7 @@ public protocol NetBackend: AnyObject, Sendable {
   /// Says what the guest takes, of `offloads`. At first it takes plain frames only.
   func accept(_ offloads: NetOffloads) throws(SystemError)
 
-  /// Lets frames come by the first `count` channels only, from 1; at first by all. `receive` of the others answers `gone` meanwhile.
+  /// Lets frames come by the first `count` channels only, from 1; at first by all.
   func use(channels count: Int) throws(SystemError)
 
   /// Tells the network whether the card's cable is plugged in; at first it is.
@@ -36,7 +36,7 @@ public protocol FrameChannel: AnyObject, Sendable {
   /// Becomes readable when a frame has come, and writable when one can be sent after `wouldBlock`; lent.
   var descriptor: Int32 { get }
 
-  /// Whether the network has gone for good, as `gone` does not say: a channel that is not used may be used later.
+  /// Whether the network has gone for good.
   var isLost: Bool { get }
 
   /// Notes that the descriptor has hung up, after what it still had was received, or cannot be.
@@ -58,7 +58,7 @@ extension FrameChannel {
   /// Most networks outlive the card.
   public var isLost: Bool { false }
 
-  /// A tap that is gone is told by its calls.
+  /// What is gone is told by its calls.
   public func hangUp() {}
 
   /// Most channels take frames as a whole.
@@ -73,6 +73,6 @@ public enum FrameOutcome: Equatable, Sendable {
   case wouldBlock
   /// The network did not take this frame, for the reason that the number of a system error tells; others may fare better.
   case refused(Int32)
-  /// The network is no longer there, or not by this channel.
+  /// The network is no longer there.
   case gone
 }

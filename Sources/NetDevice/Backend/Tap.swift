@@ -29,7 +29,8 @@ public struct Tap: Sendable {
     case .user: throw .system(SystemError("open a tap", code: EINVAL))
     }
     let offloads = try prepare(queues, name)
-    return Tap(queues: queues, offloads: offloads, mtu: TapAddress.mtu(of: name))
+    let isHere = queues.first.map { TapAddress.isHere(name, $0.number) } ?? false
+    return Tap(queues: queues, offloads: offloads, mtu: isHere ? TapAddress.mtu(of: name) : nil)
   }
 
   /// What taps of our own are called: the kernel counts them.
@@ -85,11 +86,13 @@ public struct Tap: Sendable {
       try retrying("make descriptor \(number) one that does not block") { Int(clinux_fcntl(queue.number, F_SETFL, Int(mode | O_NONBLOCK))) }
       let first = DescriptorBox(queue)
       guard count > 1 else { return (name, [first]) }
+      // By its name another tap would be found there, or made.
+      guard TapAddress.isHere(name, first.number) else { throw TapError.elsewhere(number) }
       return (name, [first] + (try openQueues(name, count - 1, flags: flags | Int32(clinux_IFF_MULTI_QUEUE)).1))
     } catch let error as TapError { throw error } catch { throw .system(error as? SystemError ?? SystemError("take a tap", code: EINVAL)) }
   }
 
-  /// Sets the size of headers, and finds out which offloads the kernel knows. None is on afterwards.
+  /// Sets the size of headers and the carrier, and finds out which offloads the kernel knows. None is on afterwards.
   private static func prepare(_ queues: [DescriptorBox], _ name: String) throws(TapError) -> NetOffloads {
     var size = Int32(NetHeader.size)
     for queue in queues {
@@ -99,6 +102,10 @@ public struct Tap: Sendable {
       }
     }
     guard let first = queues.first else { return [] }
+    // A descriptor that was used before may have been left with its cable pulled. Kernels before 4.20 know of none.
+    var carrier: Int32 = 1
+    // The kernel reads one number.
+    _ = unsafe clinux_ioctl_pointer(first.number, clinux_TUNSETCARRIER, &carrier)
     let basic: NetOffloads = [.checksum, .tso4, .tso6]
     let sets: [NetOffloads] = [basic.union([.ecn, .ufo, .uso4, .uso6]), basic.union([.ecn, .ufo]), basic.union(.ecn), basic, .checksum]
     let known = sets.first { clinux_ioctl_value(first.number, clinux_TUNSETOFFLOAD, UInt($0.rawValue)) == 0 } ?? []

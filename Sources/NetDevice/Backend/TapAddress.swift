@@ -18,7 +18,20 @@ enum TapAddress {
       unsafe clinux_interface_set_flags(socket.number, name, Int16(truncatingIfNeeded: flags | Int32(IFF_UP))), "set up", name)
   }
 
-  /// How large packets may be, in bytes; `nil` where that cannot be found out, for the tap may be in another network.
+  /// Whether the interface of that name in this process's network is the tap of a descriptor, which may be in another network.
+  static func isHere(_ name: String, _ tap: Int32) -> Bool {
+    guard let socket = try? controlSocket(name) else { return false }
+    let (here, there) = (hardwareAddress(socket.number, name), hardwareAddress(tap, ""))
+    return here != nil && here == there
+  }
+
+  private static func hardwareAddress(_ descriptor: Int32, _ name: String) -> [UInt8]? {
+    var address = [UInt8](repeating: 0, count: 6)
+    // The array has room for an address.
+    return unsafe clinux_interface_hardware_address(descriptor, name, &address) == 0 ? address : nil
+  }
+
+  /// How large packets may be, in bytes; `nil` where that cannot be found out.
   static func mtu(of name: String) -> Int? {
     guard let socket = try? controlSocket(name) else { return nil }
     let mtu = unsafe clinux_interface_mtu(socket.number, name)

@@ -25,14 +25,17 @@ public final class TapBackend: NetBackend {
     attached = Mutex([Bool](repeating: true, count: queues.count))
   }
 
+  /// Has the kernel do something to the tap. Of one that was deleted there is nothing to set, and its channels tell that it is gone.
+  private func order(_ operation: String, _ call: () -> Int32) throws(SystemError) {
+    do { try retrying(operation) { Int(call()) } } catch { if error.code != EBADFD { throw error } }
+  }
+
   /// Tells the kernel what it may leave to the guest.
   public func accept(_ offloads: NetOffloads) throws(SystemError) {
     guard let queue = queues.first else { return }
     try accepted.withLock { accepted throws(SystemError) in
       guard accepted != offloads else { return }
-      try retrying("set the offloads of a tap") {
-        Int(clinux_ioctl_value(queue.number, clinux_TUNSETOFFLOAD, UInt(offloads.rawValue)))
-      }
+      try order("set the offloads of a tap") { clinux_ioctl_value(queue.number, clinux_TUNSETOFFLOAD, UInt(offloads.rawValue)) }
       accepted = offloads
     }
   }
@@ -42,7 +45,7 @@ public final class TapBackend: NetBackend {
     guard let queue = queues.first else { return }
     var value: Int32 = isUp ? 1 : 0
     // The kernel reads one number.
-    try retrying("set the carrier of a tap") { unsafe Int(clinux_ioctl_pointer(queue.number, clinux_TUNSETCARRIER, &value)) }
+    try order("set the carrier of a tap") { unsafe clinux_ioctl_pointer(queue.number, clinux_TUNSETCARRIER, &value) }
   }
 
   /// Takes the other queues out of the tap, which gives them no frames then.
@@ -52,7 +55,7 @@ public final class TapBackend: NetBackend {
     try attached.withLock { attached throws(SystemError) in
       for (index, queue) in queues.enumerated() where attached[index] != (index < count) {
         let flag = index < count ? Int16(clinux_IFF_ATTACH_QUEUE) : Int16(clinux_IFF_DETACH_QUEUE)
-        try retrying("attach or detach a queue of a tap") { Int(clinux_tun_set_queue(queue.number, flag)) }
+        try order("attach or detach a queue of a tap") { clinux_tun_set_queue(queue.number, flag) }
         attached[index] = index < count
       }
     }

@@ -16,6 +16,8 @@ public enum TapError: Error, Equatable, Sendable, CustomStringConvertible {
   case wrongFlags(Int32)
   /// The descriptor is that of a tap for one queue, and there are to be several.
   case oneQueue(Int32)
+  /// The descriptor is that of a tap in another network namespace, where we cannot open further queues.
+  case elsewhere(Int32)
   /// Something else about it failed.
   case system(SystemError)
 
@@ -41,6 +43,8 @@ public enum TapError: Error, Equatable, Sendable, CustomStringConvertible {
       "the tap of descriptor \(number) was not opened with IFF_TAP, IFF_NO_PI and IFF_VNET_HDR; open it so"
     case .oneQueue(let number):
       "the tap of descriptor \(number) was not opened with IFF_MULTI_QUEUE; open it so, or leave vq-pairs out"
+    case .elsewhere(let number):
+      "the tap of descriptor \(number) is in another network namespace, where its further queues cannot be opened; leave vq-pairs out"
     case .system(let error): error.description
     }
   }

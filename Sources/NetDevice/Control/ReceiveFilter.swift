@@ -46,7 +46,8 @@ struct ReceiveFilter: Equatable, Sendable {
   ///   - vlan: The number in its tag; `nil` where it has none.
   func accepts(_ destination: MACAddress, vlan: UInt16?) -> Bool {
     if acceptsAll { return true }
-    if let vlan, vlans[Int(vlan >> 6) & 63] & 1 << UInt64(vlan & 63) == 0 { return false }
+    // Number 0 is no VLAN: such a tag gives a priority only.
+    if let vlan, vlan != 0, vlans[Int(vlan >> 6) & 63] & 1 << UInt64(vlan & 63) == 0 { return false }
     if destination == .broadcast { return !modes.contains(.noBroadcast) }
     if destination.isGroup {
       guard !modes.contains(.noGroups) else { return false }

@@ -2,11 +2,9 @@ internal import Platform
 
 /// The filter as one queue's thread sees it: a copy, taken anew when the driver has changed it.
 struct FilterReader {
-  /// Ethernet's numbers of what follows a frame's addresses.
-  private enum Kind {
-    static let vlan: UInt16 = 0x8100
-    static let serviceVLAN: UInt16 = 0x88a8
-  }
+  /// Ethernet's number of a VLAN's tag, as what follows a frame's addresses. Drivers say nothing of those of providers (802.1ad), which are
+  /// judged by their address alone.
+  private static let vlanTag: UInt16 = 0x8100
 
   /// Where the fields of a frame are behind its header.
   private enum Place {
@@ -39,7 +37,7 @@ struct FilterReader {
     let low = UInt64(buffers.load16(at: Place.destination + 4).byteSwapped)
     let kind = buffers.load16(at: Place.kind).byteSwapped
     var vlan: UInt16?
-    if kind == Kind.vlan || kind == Kind.serviceVLAN {
+    if kind == FilterReader.vlanTag {
       guard count >= Place.end else { return false }
       vlan = buffers.load16(at: Place.tag).byteSwapped & 0xfff
     }

@@ -156,6 +156,27 @@ let netTests: [GuestTest] = [
       try expect(run.output.contains("received"), "answers in the end", in: run)
     }
   },
+  GuestTest("a network card whose tap is deleted has no link any more, also with several queues, and its driver can be loaded again") {
+    environment in
+    for further in ["", ",vq-pairs=2"] {
+      let tap = try HostTap(environment, mode: further.isEmpty ? [] : ["multi_queue"])
+      let script =
+        HostTap.setUp + """
+          \(pings)
+          echo READY; for i in $(seq 100); do [ "$(cat /sys/class/net/eth0/carrier)" = 0 ] && echo carrier=0 && break; sleep 0.1; done
+          rmmod virtio_net; modprobe virtio_net; ip link set eth0 up; echo again=$(cat /sys/class/net/eth0/carrier)
+          """
+      var guest = netGuest(environment, "tap-name=\(tap.name)" + further, script)
+      guest.options += ["-c", "2"]
+      let running = try guest.start(environment)
+      let isReady = running.waitForOutput("READY", seconds: 200)
+      tap.delete()
+      let run = running.end(nil, seconds: 200)
+      try expectPings(run)
+      try expect(isReady && run.value("carrier") == "0" && run.value("again") == "0", "a guest that is told", in: run)
+      try expect(run.errors.contains("the network behind a card has gone"), "a line that says so", in: run)
+    }
+  },
   GuestTest("10,000 short connections by a network card, one after the other; thoroughly by vhost-net, too") { environment in
     let tap = try HostTap(environment)
     let server = try LineServer()
