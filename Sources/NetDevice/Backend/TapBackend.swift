@@ -26,8 +26,10 @@ public final class TapBackend: NetBackend {
   }
 
   /// Has the kernel do something to the tap. Of one that was deleted there is nothing to set, and its channels tell that it is gone.
-  private func order(_ operation: String, _ call: () -> Int32) throws(SystemError) {
-    do { try retrying(operation) { Int(call()) } } catch { if error.code != EBADFD { throw error } }
+  ///
+  /// - Parameter gone: What the kernel says then.
+  private func order(_ operation: String, gone: Int32 = EBADFD, _ call: () -> Int32) throws(SystemError) {
+    do { try retrying(operation) { Int(call()) } } catch { if error.code != gone { throw error } }
   }
 
   /// Tells the kernel what it may leave to the guest.
@@ -55,7 +57,8 @@ public final class TapBackend: NetBackend {
     try attached.withLock { attached throws(SystemError) in
       for (index, queue) in queues.enumerated() where attached[index] != (index < count) {
         let flag = index < count ? Int16(clinux_IFF_ATTACH_QUEUE) : Int16(clinux_IFF_DETACH_QUEUE)
-        try order("attach or detach a queue of a tap") { clinux_tun_set_queue(queue.number, flag) }
+        // Whether each has its queue is known, so there is no other reason for EINVAL.
+        try order("attach or detach a queue of a tap", gone: EINVAL) { clinux_tun_set_queue(queue.number, flag) }
         attached[index] = index < count
       }
     }
