@@ -18,15 +18,10 @@ let userNetworkTests: [GuestTest] = [
     defer { withExtendedLifetime((uplink, names, server, client)) {} }
     let script = """
       modprobe virtio_net; ip link set lo up; ip link set eth0 up
-      cat >/tmp/dhcp <<'END'
-      #!/bin/sh
-      [ "$1" = bound ] || exit 0
-      ip address add $ip/$mask dev $interface; ip route add default via $router
-      echo "$ip $router $dns" >/tmp/lease
-      END
-      chmod +x /tmp/dhcp; busybox udhcpc -i eth0 -n -q -s /tmp/dhcp >/tmp/o 2>&1 || tail -n 3 /tmp/o
-      read -r ip router dns </tmp/lease; echo lease=$ip,$router
-      busybox nslookup somewhere.example $dns 2>&1 | grep -q 10.99.88.77 && echo name=resolved
+      busybox udhcpc -i eth0 -n -q >/tmp/o 2>&1 || tail -n 3 /tmp/o
+      set -- $(ip -o -4 address show dev eth0) $(ip route show default); ip=${4%/*}; while [ $1 != via ]; do shift; done; router=$2
+      echo lease=$ip,$router
+      busybox nslookup somewhere.example 2>&1 | grep -q 10.99.88.77 && echo name=resolved
       for round in $(seq 50); do bash -c "exec 3<>/dev/tcp/$router/\(lines.port); head -n 1 <&3"; done | sort | uniq -c | sed 's/^ */lines=/'
       for round in $(seq 100); do ip -6 address show dev eth0 scope global | grep -q fd88 && break; sleep 0.1; done
       for host in $router \(Uplink.gateway6); do
@@ -71,7 +66,23 @@ let userNetworkTests: [GuestTest] = [
     try expect(run.status == 0, "an ordinary end", in: run)
     let left = try HostProgram(["sh", "-c", "while pgrep -f '[p]asst --quiet'; do sleep 0.1; done; echo NONE"], environment)
     try expect(left.waits(for: "NONE", seconds: 20), "no passt to be left, not \(left.output)")
-  }
+  },
+  GuestTest("who sits at a shell of our guests has a network by itself, and names: on a disk and in the initramfs") { environment in
+    let uplink = try Uplink(environment)
+    let names = try NameServer()
+    defer { withExtendedLifetime((uplink, names)) {} }
+    let input = """
+      for i in $(seq 300); do [ -e /etc/resolv.conf ] && break; sleep 0.1; done
+      ip address show dev eth0 | grep -q 'inet \(Uplink.host)/24' && echo address=$((40+2))
+      busybox nslookup somewhere.example 2>&1 | grep -q 10.99.88.77 && echo name=$((40+2))
+      exit
+
+      """
+    for root in [["-r", environment.file("root.squashfs")], []] {
+      let run = try Guest(options: root + ["--net", "user"], input: input).run(environment)
+      try expect(run.output.contains("address=42") && run.output.contains("name=42"), "an address and a name", in: run)
+    }
+  },
 ]
 
 /// A port for datagrams, and one for connections that is bound to the host's loopback address: what both sides run, in perl.
