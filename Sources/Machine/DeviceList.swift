@@ -24,7 +24,7 @@ enum DeviceList {
 
   /// What a configuration asks for, opened, in the order of PCI slots.
   ///
-  /// - Parameter logger: What is told, of the device of a name, what the user should know of its images.
+  /// - Parameter logger: What is told, of the device of a name, what the user should know of its images or network.
   static func plan(
     _ configuration: VMConfiguration, _ persistentMemory: [PersistentMemory], sockets: VsockSockets?, ports: SerialPorts,
     logger: (String) -> Logger
@@ -44,6 +44,7 @@ enum DeviceList {
     for (index, card) in configuration.networkCards.enumerated() {
       let blueprint = try blueprint(card)
       let name = "\(type(of: blueprint).kind)\(index)"
+      for warning in blueprint.warnings { logger(name).warning("\(name): \(warning)") }
       devices.append(PlannedDevice(name: name, blueprint: blueprint, offersPackedRing: card.usesPackedQueue))
     }
     if let vsock = configuration.vsock {
@@ -60,7 +61,7 @@ enum DeviceList {
     }
   }
 
-  private static func blueprint(_ card: NetConfiguration) throws -> any DeviceBlueprint {
+  private static func blueprint(_ card: NetConfiguration) throws -> any NetworkCard {
     if case .user = card.attachment { return try UserNetBlueprint(card) }
     return card.usesKernel ? try KernelNetBlueprint(card) : try NetBlueprint(card)
   }

@@ -20,6 +20,14 @@ public struct IPv4Address: Hashable, Sendable, CustomStringConvertible {
   /// Whether it can be a network's mask: ones, then zeroes, and at least one of each.
   public var isNetmask: Bool { rawValue != 0 && rawValue != .max && (~rawValue &+ 1).nonzeroBitCount == 1 }
 
+  /// Whether a host can have it in a network of this mask: it is not that of the network, of all hosts there, or of a group (RFC 1122,
+  /// section 3.2.1.3). A network of two has neither of the first (RFC 3021).
+  func isUsable(netmask: IPv4Address) -> Bool {
+    guard (1...223).contains(rawValue >> 24) else { return false }
+    let host = rawValue & ~netmask.rawValue
+    return ~netmask.rawValue == 1 || (host != 0 && host != ~netmask.rawValue)
+  }
+
   /// Numbers with dots between them.
   public var description: String { [24, 16, 8, 0].map { String(rawValue >> UInt32($0) & 255) }.joined(separator: ".") }
 }

@@ -13,6 +13,8 @@ public struct NetBlueprint: NetworkCard {
   private let limits: RateLimits
   private let offloads: NetOffloads
   private let queues: [DescriptorBox]
+  /// What the user should know of the tap; known to who opened it only.
+  public let warnings: [String]
 
   /// Opens the tap that a configuration names.
   ///
@@ -25,6 +27,7 @@ public struct NetBlueprint: NetworkCard {
     mtu = configuration.mtu ?? tap.mtu
     offloads = tap.offloads
     queues = tap.queues
+    warnings = tap.warnings
   }
 
   /// The tap's queues.
@@ -53,6 +56,7 @@ public struct NetBlueprint: NetworkCard {
     let count = Int(try reader.get(UInt8.self))
     guard NetConfiguration.pairCounts.contains(count) else { throw MalformedBytes("a network card has \(count) pairs of queues") }
     queues = try (0..<count).map { _ throws(MalformedBytes) in try descriptors.next() }
+    warnings = []
   }
 
   /// Makes the card.

@@ -73,7 +73,7 @@ public struct NetConfiguration: Sendable, Equatable {
     case .descriptor(let number): guard number > 2 else { throw .descriptor(number) }
     case .host(let address, let netmask):
       guard netmask.isNetmask else { throw .netmask(netmask) }
-      guard address.rawValue != 0, address.rawValue != .max else { throw .address(address) }
+      guard address.isUsable(netmask: netmask) else { throw .address(address) }
     case .user(let forwards):
       guard pairCount == 1 else { throw .userPairs(pairCount) }
       guard !usesKernel else { throw .kernelWithUser }
@@ -138,7 +138,8 @@ public enum NetConfigurationError: Error, Equatable, Sendable, CustomStringConve
       "the tap name \(name.debugDescription) is not possible; give 1 to \(NetConfiguration.nameLimit) ASCII characters without /, : and %"
     case .descriptor(let number): "the descriptor \(number) is not possible; give that of an open tap, from 3"
     case .netmask(let mask): "the netmask \(mask) is not possible; give one like 255.255.255.0"
-    case .address(let address): "the host address \(address) is not possible; give one that the host may have on the tap"
+    case .address(let address):
+      "the host address \(address) is not that of a host in its network; give one like 10.0.0.1, and its netmask"
     case .mac(let mac): "the MAC address \(mac) is that of a group, or zero; give one whose first byte is even, like 02:00:00:00:00:01"
     case .pairCount(let count): "\(count) pairs of queues are not possible; give 1 to \(NetConfiguration.pairCounts.upperBound)"
     case .kernelWithPackedQueue: "the kernel's vhost-net has no packed rings; give vhost-net or packed-queue, not both"

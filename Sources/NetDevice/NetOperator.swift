@@ -21,4 +21,12 @@ public struct NetOperator: Sendable {
 }
 
 /// What a network card is made of, of whichever kind.
-public protocol NetworkCard: DeviceBlueprint {}
+public protocol NetworkCard: DeviceBlueprint {
+  /// What the user should know of its network.
+  var warnings: [String] { get }
+}
+
+extension NetworkCard {
+  /// Nothing.
+  public var warnings: [String] { [] }
+}

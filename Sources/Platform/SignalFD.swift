@@ -25,6 +25,12 @@ public final class SignalFD: Sendable {
     return unsafe unsafeBitCast(current.__sigaction_handler.sa_handler, to: Int.self) == unsafeBitCast(SIG_IGN, to: Int.self)
   }
 
+  /// Whether a signal that is blocked waits to be taken.
+  public static func hasPending(_ signal: Int32) -> Bool {
+    var pending = sigset_t()
+    return unsafe sigpending(&pending) == 0 && sigismember(&pending, signal) == 1
+  }
+
   /// The descriptor, lent: readable while a signal waits.
   public var number: Int32 { descriptor.number }
 

@@ -5,6 +5,8 @@ public import Platform
 public enum VhostError: Error, Equatable, Sendable, CustomStringConvertible {
   /// The kernel's device cannot be opened.
   case unavailable(path: String, SystemError)
+  /// What was opened does not do what the kernel's device does.
+  case otherDevice(path: String, SystemError)
   /// A request was refused.
   case request(SystemError)
   /// The driver has made a ring that the kernel does not understand; the queue's number.
@@ -20,6 +22,8 @@ public enum VhostError: Error, Equatable, Sendable, CustomStringConvertible {
   public var description: String {
     switch self {
     case .unavailable(let path, let error): "\(error)\(VhostError.remedy(path, error.code))"
+    case .otherDevice(let path, let error):
+      "\(path) does not take the guest's address, as the kernel's device does (\(error)); give another device"
     case .request(let error): error.description
     case .brokenRing(let queue): "the host's kernel does not understand the ring of queue \(queue)"
     case .missingFeatures(let bits): "the host's kernel lacks the features 0x\(String(bits, radix: 16)) that the driver accepted"

@@ -6,6 +6,7 @@ import NetDevice
 import Platform
 import PlatformDevices
 import Testing
+import VsockDevice
 
 struct VMConfigurationTests {
   let directory = TemporaryDirectory()
@@ -187,11 +188,42 @@ struct VMConfigurationTests {
     expect(machine { $0.networkCards = descriptors }, toFailWith: "two network cards", "descriptor 5")
     var many = tap("b")
     many.pairCount = 17
-    expect(machine { $0.networkCards = [tap("a"), many] }, toFailWith: "network card 2: 17 pairs", "give 1 to 16")
+    expect(machine { $0.networkCards = [tap("a"), many] }, toFailWith: "network card 1: 17 pairs", "give 1 to 16")
     var (first, second) = (tap("a"), tap("b"))
     first.mac = MACAddress(rawValue: 0x02_00_00_00_00_01)
     second.mac = first.mac
     expect(machine { $0.networkCards = [first, second] }, toFailWith: "MAC address 02:00:00:00:00:01")
+    expect(machine { $0.networkCards = [tap("no-such-tap0")] }, toFailWith: "network card 0", "\"no-such-tap0\"", "ip tuntap add")
+    var wide = tap("no-such-tap0")
+    wide.pairCount = 2
+    expect(machine { $0.networkCards = [wide] }, toFailWith: "mode tap multi_queue user")
+  }
+
+  @Test func networkCardsShareNothingOfTheHost() throws {
+    let mask = try #require(IPv4Address("255.255.255.0"))
+    func host(_ text: String) throws -> NetConfiguration { .init(.host(address: try #require(IPv4Address(text)), netmask: mask)) }
+    let cards = [try host("10.0.0.1"), try host("10.0.1.1"), try host("10.0.0.1")]
+    expect(machine { $0.networkCards = cards }, toFailWith: "10.0.0.1 on two taps")
+    for address in ["0.0.0.1", "10.0.0.0", "10.0.0.255", "224.0.0.1", "255.255.255.255"] {
+      let card = try host(address)
+      expect(machine { $0.networkCards = [card] }, toFailWith: "network card 0: the host address \(address)", "like 10.0.0.1")
+    }
+    func user(_ transport: PortForward.Transport, _ port: UInt16) -> NetConfiguration {
+      .init(.user(forwards: [PortForward(transport, hostPort: port, guestPort: 80)]))
+    }
+    expect(
+      machine { $0.networkCards = [user(.tcp, 8080), user(.udp, 8080), user(.tcp, 8080)] }, toFailWith: "port 8080", "two network cards")
+    try machine { $0.networkCards = [user(.tcp, 8080), user(.udp, 8080)] }.validate()
+  }
+
+  @Test func theGuestsSocketsHaveAPlaceOfTheirOwn() throws {
+    let vsock = { VsockConfiguration(context: 3, backend: .socket(path: $0)) }
+    expect(machine { $0.vsock = vsock("/no/such/folder/s") }, toFailWith: "/no/such/folder/s", "directory that does not exist")
+    for suffix in ["", ".seqpacket"] {
+      expect(
+        machine { ($0.vsock, $0.controlSocket) = (vsock("/tmp/s"), "/tmp/s" + suffix) }, toFailWith: "/tmp/s\(suffix)\"", "another path")
+    }
+    try machine { ($0.vsock, $0.controlSocket) = (vsock("/tmp/s"), "/tmp/c") }.validate()
   }
 
   @Test func theSyslogTagIsAWord() {

@@ -27,13 +27,16 @@ final class HostTap {
   ///
   /// - Parameters:
   ///   - mode: Further words for `ip tuntap add`.
+  ///   - isUp: Whether it is set up, too.
   ///   - behindBridge: Whether the host's address is behind a bridge and a cable whose ends fill in checksums and cut segments themselves.
-  init(_ environment: TestEnvironment, mode: [String] = [], mtu: Int = 1500, behindBridge: Bool = false) throws {
+  init(_ environment: TestEnvironment, mode: [String] = [], mtu: Int = 1500, behindBridge: Bool = false, isUp: Bool = true)
+    throws
+  {
     let number = Int.random(in: 0..<10000)
     (name, host) = ("tap\(number)", "tap\(number)")
     (interfaces, scratch) = ([name], environment.scratch)
     try run(["ip", "tuntap", "add", name, "mode", "tap"] + mode)
-    try run(["ip", "link", "set", name, "mtu", "\(mtu)", "up"])
+    try run(["ip", "link", "set", name, "mtu", "\(mtu)", isUp ? "up" : "down"])
     if behindBridge { try addBridge(number) }
     try run(["ip", "address", "add", HostTap.addresses.host + "/24", "dev", host])
     try run(["ip", "address", "add", "fd77::1/64", "dev", host, "nodad"])
@@ -66,10 +69,12 @@ final class HostTap {
   }
 
   /// Opens a queue of the tap as a program that hands it to crosvm does: the descriptor is inherited.
-  func openQueue() throws -> Int32 {
+  ///
+  /// - Parameter flags: How: as it should be, by default.
+  func openQueue(_ flags: Int32 = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR) throws -> Int32 {
     let number = unsafe open("/dev/net/tun", O_RDWR)
     var buffer = name.utf8.map { CChar(bitPattern: $0) } + [CChar](repeating: 0, count: 16)
-    let flags = Int16(IFF_TAP | IFF_NO_PI | IFF_VNET_HDR)
+    let flags = Int16(truncatingIfNeeded: flags)
     guard number >= 0, unsafe clinux_tun_attach(number, &buffer, flags) == 0 else {
       throw Disappointment(description: "a queue of the tap: \(SystemError.last("open"))")
     }

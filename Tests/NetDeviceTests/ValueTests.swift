@@ -66,7 +66,7 @@ import VirtioTesting
 
   @Test("Taps that are none are told apart") func taps() throws {
     var configuration = NetConfiguration(.tap(name: "nosuchtap0"))
-    #expect(throws: TapError.missing("nosuchtap0")) { try Tap.open(configuration) }
+    #expect(throws: TapError.missing("nosuchtap0", queues: 1)) { try Tap.open(configuration) }
     let file = try OwnedDescriptor.open("/dev/null", flags: O_RDWR)
     configuration.attachment = .descriptor(file.number)
     #expect(throws: TapError.self) { try Tap.open(configuration) }

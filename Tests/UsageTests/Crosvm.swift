@@ -112,6 +112,9 @@ final class Crosvm {
 
   func send(_ signal: Int32) { kill(process, signal) }
 
+  /// Sends it a signal, and all of its job, as a shell or timeout(1) does.
+  func sendToJob(_ signal: Int32) { kill(-process, signal) }
+
   /// The process that was started.
   var look: ProcessLook { ProcessLook(process) }
 

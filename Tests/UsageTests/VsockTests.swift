@@ -23,6 +23,14 @@ struct VsockTests {
     #expect(Crosvm.wait { workplace.names == ["spins"] }, "\(workplace.names)")
   }
 
+  @Test func theSocketsGoWhenTheWholeJobIsKilled() throws {
+    let machine = try start("-s", "vm.sock")
+    machine.sendToJob(SIGKILL)
+    let ending = machine.end()
+    #expect(Crosvm.wait { workplace.names == ["spins"] }, "\(workplace.names)")
+    #expect(!ending.leavesProcesses)
+  }
+
   @Test func aSecondMachineLeavesTheSocketsOfTheFirstAlone() throws {
     let machine = try start()
     let second = try Crosvm.run(["run", "--vsock", "cid=4,socket=v.sock", "--bios", "spins"], in: workplace)
@@ -62,14 +70,17 @@ struct VsockTests {
 
   @Test(arguments: [
     Mistake("run", "--vsock", "cid=3,socket=spins", "--bios", "spins", says: "spins is there and is not such a socket"),
-    Mistake("run", "--vsock", "cid=3,socket=no/v.sock", "--bios", "spins", says: "no/v.sock", "No such file"),
     Mistake(
       "run", "--vsock", "cid=3,device=/dev/no-vsock", "--bios", "spins", says: "open /dev/no-vsock: No such file", "modprobe no_vsock"),
-    Mistake("run", "--vsock", "cid=3,device=/dev/null", "--bios", "spins", says: "VHOST_VSOCK_SET_GUEST_CID"),
+    Mistake(
+      "run", "--vsock", "cid=3,device=/dev/null", "--bios", "spins", says: "/dev/null does not take the guest's address",
+      "give another device"),
   ])
   func whatCannotBeMadeIsNamed(mistake: Mistake) throws { try mistake.expect(status: 1, in: workplace) }
 
   @Test(arguments: [
+    Mistake("run", "--vsock", "cid=3,socket=no/v.sock", "--bios", "spins", says: "no/v.sock", "directory that does not exist"),
+    Mistake("run", "--vsock", "cid=3,socket=s", "-s", "s", "--bios", "spins", says: "both the control socket", "\"s\""),
     Mistake("run", "--cid", "2", "--bios", "spins", says: "--cid", "from 3 to 4294967294"),
     Mistake("run", "--cid", "4294967295", "--bios", "spins", says: "--cid", "from 3 to 4294967294"),
     Mistake("run", "--vsock", "socket=x", "--bios", "spins", says: "cid"),

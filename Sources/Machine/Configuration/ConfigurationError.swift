@@ -19,6 +19,8 @@ public enum ConfigurationError: Error, Equatable, CustomStringConvertible {
     case persistentMemory = "persistent memory image"
     /// Where a serial port writes.
     case serialOutput = "serial output file"
+    /// Where host programs connect to the guest.
+    case guestSocket = "socket of the guest"
   }
 
   /// Why a file cannot be used.
@@ -69,7 +71,15 @@ public enum ConfigurationError: Error, Equatable, CustomStringConvertible {
   case networkCard(Int, NetConfigurationError)
   /// Two network cards are to have the same tap; its name, or its descriptor.
   case tapUsedTwice(String)
-  /// Two network cards are to have the same address.
+  /// The tap of a network card, counted from zero, is not there.
+  case tap(Int, TapError)
+  /// Two taps are to be made with the same address of the host.
+  case addressUsedTwice(IPv4Address)
+  /// Two network cards are to listen at the same port of the host.
+  case portForwardedTwice(UInt16)
+  /// The control socket would have the path of one of the guest's sockets.
+  case socketUsedTwice(String)
+  /// Two network cards are to have the same MAC address.
   case macUsedTwice(MACAddress)
   /// A serial port is wrong in itself.
   case serial(SerialConfigurationError)
@@ -113,7 +123,14 @@ public enum ConfigurationError: Error, Equatable, CustomStringConvertible {
     case .diskUsedTwice(let first, let second):
       "the disks \(first.debugDescription) and \(second.debugDescription) are the same file, and one may write it; "
         + "make both read-only or give one a copy"
-    case .networkCard(let index, let error): "network card \(index + 1): \(error)"
+    case .networkCard(let index, let error): "network card \(index): \(error)"
+    case .tap(let index, let error): "network card \(index): \(error)"
+    case .addressUsedTwice(let address):
+      "the host is to have the address \(address) on two taps; give each network card a network of its own"
+    case .portForwardedTwice(let port):
+      "the host's port \(port) is forwarded by two network cards; give another port"
+    case .socketUsedTwice(let path):
+      "both the control socket and the sockets of the guest are to be at \(path.debugDescription); give one of them another path"
     case .tapUsedTwice(let tap): "two network cards are to use the \(tap); give each a tap of its own"
     case .macUsedTwice(let mac): "two network cards are to have the MAC address \(mac); give each another one"
     case .serial(let error): "\(error)"

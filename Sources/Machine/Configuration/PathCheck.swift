@@ -44,15 +44,24 @@ enum PathCheck {
     case .success(let status):
       try refuseDirectory(status, path, role)
       guard isAccessible(path, W_OK) else { throw .file(role, path: path, .unwritable) }
-    case .failure(.missing):
-      let directory = folderName(of: path)
-      guard case .success(let parent) = lookUp(directory), parent.st_mode & S_IFMT == S_IFDIR else {
-        throw .file(role, path: path, .missingDirectory)
-      }
-      guard isAccessible(directory, W_OK | X_OK) else { throw .file(role, path: path, .unwritable) }
+    case .failure(.missing): try newFile(path, as: role)
     case .failure(let problem):
       throw .file(role, path: path, problem)
     }
+  }
+
+  /// A place for a socket, in an existing directory; what is there already is looked at when the socket is made.
+  static func socket(_ path: String, as role: ConfigurationError.FileRole) throws(ConfigurationError) {
+    if case .failure(.missing) = lookUp(path) { try newFile(path, as: role) }
+  }
+
+  /// A file that can be created in an existing directory.
+  private static func newFile(_ path: String, as role: ConfigurationError.FileRole) throws(ConfigurationError) {
+    let directory = folderName(of: path)
+    guard case .success(let parent) = lookUp(directory), parent.st_mode & S_IFMT == S_IFDIR else {
+      throw .file(role, path: path, .missingDirectory)
+    }
+    guard isAccessible(directory, W_OK | X_OK) else { throw .file(role, path: path, .unwritable) }
   }
 
   /// What a path leads to; nil where that is nothing.

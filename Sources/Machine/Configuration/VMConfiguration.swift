@@ -114,9 +114,7 @@ public struct VMConfiguration: Sendable, Equatable {
     try validateDisks()
     try validateNetworkCards()
     try validateSerialPorts()
-    if let vsock {
-      do throws(VsockConfigurationError) { try vsock.validate() } catch { throw .vsock(error) }
-    }
+    try validateSockets()
     guard pciDeviceCount <= VMConfiguration.pciDeviceLimit else {
       throw .pciDeviceCount(pciDeviceCount)
     }

@@ -10,6 +10,8 @@ public struct Tap: Sendable {
   public let offloads: NetOffloads
   /// The largest packet in bytes; `nil` where that cannot be found out.
   public let mtu: Int?
+  /// What the user should know of it.
+  public let warnings: [String]
 
   /// Opens the tap that a configuration names, or makes the one that it describes.
   public static func open(_ configuration: NetConfiguration) throws(TapError) -> Tap {
@@ -18,9 +20,10 @@ public struct Tap: Sendable {
     let queues: [DescriptorBox]
     switch configuration.attachment {
     case .tap(let wanted):
-      // A string, which lives across the call.
-      guard unsafe if_nametoindex(wanted) != 0 else { throw .missing(wanted) }
+      try find(configuration)
       (name, queues) = try openQueues(wanted, count)
+      // Several programs may open queues of one tap, and each gets a part of what comes.
+      if let look = TapLook(name), look.hasQueues(count + 1) { throw .attach(name, EBUSY) }
     case .descriptor(let number): (name, queues) = try take(number, count)
     case .host(let address, let netmask):
       (name, queues) = try openQueues(newName, count)
@@ -30,7 +33,19 @@ public struct Tap: Sendable {
     }
     let offloads = try prepare(queues, name)
     let isHere = queues.first.map { TapAddress.isHere(name, $0.number) } ?? false
-    return Tap(queues: queues, offloads: offloads, mtu: isHere ? TapAddress.mtu(of: name) : nil)
+    let isDown = isHere && TapAddress.isDown(name)
+    return Tap(
+      queues: queues, offloads: offloads, mtu: isHere ? TapAddress.mtu(of: name) : nil,
+      warnings: isDown ? ["the tap \(name.debugDescription) is down, so nothing goes over it yet: ip link set \(name) up"] : [])
+  }
+
+  /// Sees that the tap that a configuration names is there.
+  ///
+  /// - Throws: `missing`.
+  public static func find(_ configuration: NetConfiguration) throws(TapError) {
+    guard case .tap(let name) = configuration.attachment else { return }
+    // A string, which lives across the call.
+    guard unsafe if_nametoindex(name) != 0 else { throw .missing(name, queues: configuration.pairCount) }
   }
 
   /// What taps of our own are called: the kernel counts them.
@@ -45,7 +60,7 @@ public struct Tap: Sendable {
     if count > 1 { return try openQueues(wanted, count, flags: flags | Int32(clinux_IFF_MULTI_QUEUE)) }
     do { return try openQueues(wanted, count, flags: flags) } catch {
       // One that was made for several queues may have one.
-      guard case .attach(_, let code) = error, code == EINVAL else { throw error }
+      guard case .attach(_, EINVAL) = error else { throw error }
       return try openQueues(wanted, count, flags: flags | Int32(clinux_IFF_MULTI_QUEUE))
     }
   }
@@ -66,7 +81,10 @@ public struct Tap: Sendable {
   private static func attach(_ descriptor: Int32, to name: String, flags: Int32) throws(TapError) -> String {
     var buffer = padded(name)
     // The kernel writes a name of that size.
-    guard unsafe clinux_tun_attach(descriptor, &buffer, Int16(truncatingIfNeeded: flags)) == 0 else { throw .attach(name, errno) }
+    guard unsafe clinux_tun_attach(descriptor, &buffer, Int16(truncatingIfNeeded: flags)) == 0 else {
+      let code = errno
+      throw code == EINVAL ? TapLook(name)?.problem(name, opening: flags) ?? .attach(name, code) : .attach(name, code)
+    }
     return text(buffer)
   }
 
@@ -76,10 +94,13 @@ public struct Tap: Sendable {
     // The kernel writes a name of that size.
     let found = unsafe clinux_tun_describe(number, &buffer)
     guard found >= 0 else { throw .noTap(number, errno) }
-    guard found & flags == flags else { throw .wrongFlags(number) }
+    let name = text(buffer)
+    let isHere = TapAddress.isHere(name, number)
+    // The bit of IFF_NO_PI says something else there (IFF_NOFILTER).
+    let real = isHere ? TapLook(name)?.flags ?? found : found
+    guard found & real & flags == flags else { throw .wrongFlags(number) }
     let isMultiple = found & Int32(clinux_IFF_MULTI_QUEUE) != 0
     guard count == 1 || isMultiple else { throw .oneQueue(number) }
-    let name = text(buffer)
     do {
       let queue = try OwnedDescriptor.duplicate(number)
       let mode = clinux_fcntl(queue.number, F_GETFL, 0)
@@ -87,7 +108,7 @@ public struct Tap: Sendable {
       let first = DescriptorBox(queue)
       guard count > 1 else { return (name, [first]) }
       // By its name another tap would be found there, or made.
-      guard TapAddress.isHere(name, first.number) else { throw TapError.elsewhere(number) }
+      guard isHere else { throw TapError.elsewhere(number) }
       return (name, [first] + (try openQueues(name, count - 1, flags: flags | Int32(clinux_IFF_MULTI_QUEUE)).1))
     } catch let error as TapError { throw error } catch { throw .system(error as? SystemError ?? SystemError("take a tap", code: EINVAL)) }
   }

@@ -31,6 +31,13 @@ enum TapAddress {
     return unsafe clinux_interface_hardware_address(descriptor, name, &address) == 0 ? address : nil
   }
 
+  /// Whether the interface of that name is there and down.
+  static func isDown(_ name: String) -> Bool {
+    guard let socket = try? controlSocket(name) else { return false }
+    let flags = unsafe clinux_interface_flags(socket.number, name)
+    return flags >= 0 && flags & Int32(IFF_UP) == 0
+  }
+
   /// How large packets may be, in bytes; `nil` where that cannot be found out.
   static func mtu(of name: String) -> Int? {
     guard let socket = try? controlSocket(name) else { return nil }

@@ -6,8 +6,12 @@ public import Platform
 public enum TapError: Error, Equatable, Sendable, CustomStringConvertible {
   /// The host has no taps, or does not let us have any.
   case noTaps(SystemError)
-  /// There is no interface of that name.
-  case missing(String)
+  /// There is no interface of that name, which is to have so many queues.
+  case missing(String, queues: Int)
+  /// The interface is something else.
+  case notATap(String)
+  /// The tap was made for one queue, and there are to be several.
+  case singleQueue(String)
   /// The kernel does not give us a queue of it, for the reason that the number of a system error tells.
   case attach(String, Int32)
   /// The descriptor is not that of a tap.
@@ -27,15 +31,19 @@ public enum TapError: Error, Equatable, Sendable, CustomStringConvertible {
     case .noTaps(let error) where error.code == ENOENT || error.code == ENODEV || error.code == ENXIO:
       "the host has no taps: \(error); load the kernel's module (modprobe tun)"
     case .noTaps(let error): "\(error); let this user read and write /dev/net/tun"
-    case .missing(let name):
-      "there is no network interface \(name.debugDescription); make it: ip tuntap add \(name) mode tap user $USER, ip link set \(name) up"
+    case .missing(let name, let queues):
+      "there is no network interface \(name.debugDescription); make it: \(TapError.recipe(name, queues: queues))"
+    case .notATap(let name): "the network interface \(name.debugDescription) is not a tap; give another name"
+    case .singleQueue(let name):
+      "the tap \(name.debugDescription) has one queue; make it anew: ip link delete \(name), \(TapError.recipe(name, queues: 2))"
     case .attach("vmtap%d", EPERM):
       "a tap for host-ip needs the right to make network interfaces (CAP_NET_ADMIN); run as root, or make a tap beforehand and give tap-name"
     case .attach(let name, EPERM):
-      "the tap \(name.debugDescription) is another user's; give it to this one (ip tuntap add \(name) mode tap user $USER), or run as root"
+      "the tap \(name.debugDescription) is another user's; make it anew (ip link delete \(name), ip tuntap add \(name) mode tap user $USER), "
+        + "or run as root"
     case .attach(let name, EBUSY): "the tap \(name.debugDescription) is used by another program; end that, or make another tap"
     case .attach(let name, EINVAL):
-      "\(name.debugDescription) is not a tap, or not one for several queues; make it so: ip tuntap add \(name) mode tap multi_queue"
+      "\(name.debugDescription) is not a tap, or one that was made for another number of queues (multi_queue); make it anew, or give another"
     case .attach(let name, let code): SystemError("use the tap \(name.debugDescription)", code: code).description
     case .noTap(let number, let code):
       "the descriptor \(number) is not that of a tap: \(SystemError("ask", code: code).reason); open /dev/net/tun and use TUNSETIFF"
@@ -47,5 +55,10 @@ public enum TapError: Error, Equatable, Sendable, CustomStringConvertible {
       "the tap of descriptor \(number) is in another network namespace, where its further queues cannot be opened; leave vq-pairs out"
     case .system(let error): error.description
     }
+  }
+
+  /// The commands that make a tap.
+  private static func recipe(_ name: String, queues: Int) -> String {
+    "ip tuntap add \(name) mode tap\(queues > 1 ? " multi_queue" : "") user $USER, ip link set \(name) up"
   }
 }

@@ -26,6 +26,9 @@ public struct KernelNetBlueprint: NetworkCard {
     }
   }
 
+  /// As of the tap.
+  public var warnings: [String] { card.warnings }
+
   /// The tap's queues, then the kernel's devices.
   public var descriptors: [Int32] { card.descriptors + kernels.map(\.number) }
 

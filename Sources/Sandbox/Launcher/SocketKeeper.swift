@@ -36,6 +36,8 @@ struct SocketKeeper: ~Copyable {
     try retrying("make a pipe") { unsafe Int(Glibc.pipe(&ends)) }
     child = Int32(try retrying("fork") { Int(fork()) })
     if child == 0 {
+      // Whoever kills all that belongs to the machine's job leaves somebody to clean up.
+      _ = setpgid(0, 0)
       SocketKeeper.keepOnly(ends[0])
       var byte: UInt8 = 0
       var count = -1

@@ -16,7 +16,9 @@ public struct KernelVsockBlueprint: DeviceBlueprint {
   /// - Throws: `VhostError`, or `SystemError`.
   public init(context: UInt32, path: String) throws {
     let device = try VhostDevice(path: path)
-    try device.setGuestContext(context)
+    do throws(VhostError) { try device.setGuestContext(context) } catch {
+      throw if case .request(let cause) = error { VhostError.otherDevice(path: path, cause) } else { error }
+    }
     self.context = context
     // Open until its descriptor is copied: this is the last use of the device.
     kernel = try withExtendedLifetime(device) { DescriptorBox(try OwnedDescriptor.duplicate(device.number)) }

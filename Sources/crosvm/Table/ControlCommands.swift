@@ -77,7 +77,8 @@ enum ControlCommands {
   }
 
   static let cardIndex = Positional(
-    "CARD", .integer(0...31, "CARD"), "The number of the network card in the order of the command line of crosvm run, from 0.")
+    "CARD", .integer(0...31, "CARD"),
+    "The number of the network card in the order of the command line of crosvm run, from 0; that of --host-ip comes last.")
 
   /// Whether a cable is plugged in.
   enum LinkState: String, CaseIterable {

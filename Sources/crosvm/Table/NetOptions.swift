@@ -186,7 +186,8 @@ extension ValueType where Value == MACAddress {
 extension ValueType where Value == PortForward {
   /// A port of the host that leads to one of the guest.
   fileprivate static var forward: ValueType {
-    let expected = "a forwarded port in the form tcp:HOST:GUEST or udp:HOST:GUEST, like tcp:8080:80 or tcp:127.0.0.1:8080:80"
+    let expected =
+      "a forwarded port like tcp:8080:80 (the host's, then the guest's), udp:53 or, with an IPv4 address of the host, tcp:127.0.0.1:8080:80"
     return ValueType(ValueShape("PORTS", expected: expected)) { node throws(ValueError) in
       let text = try node.text(expected: expected)
       guard let forward = PortForward(text) else {

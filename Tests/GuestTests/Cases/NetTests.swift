@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 
 /// Network cards on taps, with the stock driver and stock tools.
@@ -155,6 +156,36 @@ let netTests: [GuestTest] = [
       try expect(run.output.contains("carrier=0") && run.output.contains("carrier=1"), "a carrier that goes and comes", in: run)
       try expect(run.output.contains("received"), "answers in the end", in: run)
     }
+  },
+  GuestTest("taps that a network card cannot use, or not yet, are named with the remedy") { environment in
+    func expectRefusal(_ card: String, _ words: String...) throws {
+      let run = try netGuest(environment, card, "echo up").run(environment)
+      try expect(run.status == 1 && words.allSatisfy { run.errors.contains($0) }, "\(words)", in: run)
+    }
+    try expectRefusal("tap-name=lo", "\"lo\" is not a tap")
+    do {
+      let tap = try HostTap(environment)
+      try expectRefusal(
+        "tap-name=\(tap.name),vq-pairs=2", "has one queue", "ip link delete \(tap.name), ip tuntap add \(tap.name) mode tap multi_queue")
+      let queue = try tap.openQueue()
+      defer { close(queue) }
+      try expectRefusal("tap-name=\(tap.name)", "used by another program")
+    }
+    do {
+      let tap = try HostTap(environment, mode: ["multi_queue"])
+      let queue = try tap.openQueue(IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | clinux_IFF_MULTI_QUEUE)
+      defer { close(queue) }
+      for pairs in [1, 2] { try expectRefusal("tap-name=\(tap.name),vq-pairs=\(pairs)", "used by another program") }
+    }
+    do {
+      let tap = try HostTap(environment)
+      let queue = try tap.openQueue(IFF_TAP | IFF_VNET_HDR)
+      defer { close(queue) }
+      try expectRefusal("tap-fd=\(queue)", "IFF_NO_PI")
+    }
+    let tap = try HostTap(environment, isUp: false)
+    let run = try netGuest(environment, "tap-name=\(tap.name)", "echo up").run(environment)
+    try expect(run.status == 0 && run.errors.contains("ip link set \(tap.name) up"), "a warning", in: run)
   },
   GuestTest("a network card whose tap is deleted has no link any more, also with several queues, and its driver can be loaded again") {
     environment in

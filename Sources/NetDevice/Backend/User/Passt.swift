@@ -55,7 +55,7 @@ enum Passt {
     }
     guard code < 0 else { return }
     if let address = forward.address, errno == EADDRNOTAVAIL { throw .address(address) }
-    throw .port(forward.hostPort, errno)
+    throw .port(forward, errno)
   }
 
   /// The socket's number in the new process.
@@ -132,10 +132,19 @@ enum Passt {
       case process: return status == 0
       default: usleep(1000)
       }
+      // The machine, which is told to end already, does so before its guest runs.
+      if SignalFD.hasPending(SIGTERM) || SignalFD.hasPending(SIGINT) || SignalFD.hasPending(SIGHUP) {
+        end(process)
+        return true
+      }
     }
+    end(process)
+    throw .tooSlow
+  }
+
+  private static func end(_ process: pid_t) {
     kill(process, SIGKILL)
     _ = waitpid(process, nil, 0)
-    throw .tooSlow
   }
 
   /// What it said last of its own.
@@ -154,7 +163,7 @@ public enum PasstError: Error, Equatable, Sendable, CustomStringConvertible {
   /// It ended, with these words.
   case refused(String)
   /// A port of the host cannot be had, for the reason that the number of a system error tells.
-  case port(UInt16, Int32)
+  case port(PortForward, Int32)
   /// The host has no such address to listen at.
   case address(IPv4Address)
   /// It is not ready after a long time.
@@ -166,11 +175,13 @@ public enum PasstError: Error, Equatable, Sendable, CustomStringConvertible {
   public var description: String {
     switch self {
     case .missing: "the network \"user\" needs passt, which is not in PATH; install the package passt"
+    case .refused(let reason) where reason.contains("xternal interface"):
+      "passt does not start, for this host has no default route, from which it takes the guest's addresses; add one (ip route show)"
     case .refused(let reason): "passt does not start: \(reason)"
-    case .port(let port, EACCES):
-      "port \(port) of the host cannot be listened at by this user; give one from 1024, or lower net.ipv4.ip_unprivileged_port_start"
-    case .port(let port, let code):
-      "port \(port) of the host cannot be listened at: \(SystemError("", code: code).reason); give another one"
+    case .port(let forward, EACCES):
+      "\(forward.place) of the host cannot be listened at by this user; give one from 1024, or lower net.ipv4.ip_unprivileged_port_start"
+    case .port(let forward, let code):
+      "\(forward.place) of the host cannot be listened at: \(SystemError("", code: code).reason); give another one"
     case .address(let address):
       "the host does not have the address \(address), where a port is to be listened at; give one of those that \"ip address\" shows"
     case .tooSlow: "passt is not ready after 20 seconds; see what passt --foreground says"

@@ -45,6 +45,9 @@ public struct PortForward: Equatable, Sendable {
     return port
   }
 
+  /// Where the host listens, in words.
+  var place: String { "\(transport.rawValue) port \(hostPort)\(address.map { " at \($0)" } ?? "")" }
+
   /// As passt's options -t and -u take it.
   var specification: String { (address.map { "\($0)/" } ?? "") + "\(hostPort):\(guestPort)" }
 }
