@@ -29,7 +29,8 @@ final class ProcessorThread: Sendable {
   init(processor: VirtualCPU, affinity: [Int], surroundings: Surroundings) throws(SystemError) {
     self.processor = processor
     thread = try PThread(name: "vcpu\(processor.identifier)") {
-      // An embedding program may have blocked it in the thread that starts this one.
+      // What the others mean is handled by other threads, which may do more than this one.
+      SignalFD.blockAll()
       PThread.unblock(ProcessorThread.kick)
       ProcessorThread.pin(affinity, surroundings.logger)
       do throws(SystemError) { try surroundings.confinement?.enterProcessor() } catch {

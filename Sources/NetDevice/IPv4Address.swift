@@ -23,7 +23,7 @@ public struct IPv4Address: Hashable, Sendable, CustomStringConvertible {
   /// Whether a host can have it in a network of this mask: it is not that of the network, of all hosts there, or of a group (RFC 1122,
   /// section 3.2.1.3). A network of two has neither of the first (RFC 3021).
   func isUsable(netmask: IPv4Address) -> Bool {
-    guard (1...223).contains(rawValue >> 24) else { return false }
+    guard rawValue >> 24 != 0, rawValue >> 28 != 14, rawValue != .max else { return false }
     let host = rawValue & ~netmask.rawValue
     return ~netmask.rawValue == 1 || (host != 0 && host != ~netmask.rawValue)
   }

@@ -25,19 +25,26 @@ public struct Terminal: ~Copyable, Sendable {
   /// Puts the process's terminal into raw mode if it is not, and the process is in the foreground now. A shell's `fg` tells a process
   /// nothing that was not stopped, so it has to look. From any thread.
   public static func comeForward() { TerminalRestorer.comeForward() }
+
+  /// Has an event signalled whenever the process goes on after it was stopped: it may be `isBehind` then.
+  ///
+  /// - Parameter event: Lent until this is called again; nil for none.
+  public static func wakeAtContinuation(_ event: EventFD?) { TerminalRestorer.wakeAtContinuation(event?.number ?? -1) }
 }
 
 /// What signal handlers need to know. Memory that never moves and is never freed, because a handler may run at any time.
 private struct TerminalState {
   var descriptor: Int32 = -1
+  /// Whether the others mean something.
+  var isSaved = false
   var saved = termios()
   var raw = termios()
 }
 
 /// The process's one saved terminal.
 ///
-/// Everything called from `signalled` and `comeForward` is async-signal-safe (signal-safety(7)): tcgetattr, tcsetattr, tcgetpgrp, getpgrp,
-/// sigprocmask, raise, and accesses to memory that exists before the handler is installed.
+/// Everything called from `signalled` and `goOn` is async-signal-safe (signal-safety(7)): tcgetattr, tcsetattr, tcgetpgrp, getpgrp,
+/// sigprocmask, raise, write, and accesses to memory that exists before the handler is installed.
 private enum TerminalRestorer {
   /// Whose settings the terminal has.
   private enum Phase {
@@ -47,6 +54,8 @@ private enum TerminalRestorer {
     static let changing = 1
     /// Ours: `saved` are those of before.
     static let raw = 2
+    /// Those of others, and so it stays: the process is about to stop or to end.
+    static let left = 3
   }
 
   // The descriptor is written by the thread that makes and drops the `Terminal`, the settings by who changes the phase to `raw`; handlers
@@ -57,6 +66,8 @@ private enum TerminalRestorer {
     return unsafe pointer
   }()
   private static let phase = Atomic<Int>(Phase.behind)
+  /// An event to be signalled when the process goes on; -1 for none.
+  private static let wake = Atomic<Int32>(-1)
 
   /// Signals that end the process unless somebody handles them, and faults.
   private static let fatal = [
@@ -70,6 +81,7 @@ private enum TerminalRestorer {
 
   static func activate(_ descriptor: Int32) throws(SystemError) {
     unsafe state.pointee.descriptor = descriptor
+    unsafe state.pointee.isSaved = false
     phase.store(Phase.behind, ordering: .relaxed)
     installHandlers()
     if let code = enter() {
@@ -85,24 +97,44 @@ private enum TerminalRestorer {
 
   static func comeForward() { _ = enter() }
 
+  static func wakeAtContinuation(_ event: Int32) { wake.store(event, ordering: .relaxed) }
+
   /// Puts the terminal into raw mode if it is ours and is not.
   ///
   /// - Returns: The number of the error, if there was one.
   private static func enter() -> Int32? {
     let descriptor = unsafe state.pointee.descriptor
-    guard descriptor >= 0, isOurs(descriptor) else { return nil }
-    guard phase.compareExchange(expected: Phase.behind, desired: Phase.changing, ordering: .acquiringAndReleasing).exchanged else {
-      return nil
-    }
-    guard unsafe tcgetattr(descriptor, &state.pointee.saved) == 0 else {
+    guard descriptor >= 0, isOurs(descriptor), change(from: Phase.behind, to: Phase.changing) else { return nil }
+    var found = termios()
+    guard unsafe tcgetattr(descriptor, &found) == 0 else {
       let code = errno
-      phase.store(Phase.behind, ordering: .releasing)
+      change(from: Phase.changing, to: Phase.behind)
       return code
     }
-    unsafe state.pointee.raw = rawSettings(from: state.pointee.saved)
-    // Before it is so: a signal that comes between the two puts back what is there.
-    phase.store(Phase.raw, ordering: .releasing)
-    return set(raw: true)
+    // Our own are not to be put back.
+    if !isOurMode(found) {
+      unsafe state.pointee.saved = found
+      unsafe state.pointee.raw = rawSettings(from: found)
+      unsafe state.pointee.isSaved = true
+    }
+    // Before it is so: whoever ends or stops the process from here on puts back what is there. It is `left` already where one did so before.
+    guard change(from: Phase.changing, to: Phase.raw) else { return nil }
+    let failure: Int32?
+    switch set(raw: true) {
+    case .done: failure = nil
+    case .notOurs:
+      change(from: Phase.raw, to: Phase.behind)
+      return nil
+    case .failed(let code): failure = code
+    }
+    // Perhaps what was put back was so before us.
+    if phase.load(ordering: .acquiring) != Phase.raw { set(raw: false) }
+    return failure
+  }
+
+  @discardableResult
+  private static func change(from old: Int, to new: Int) -> Bool {
+    phase.compareExchange(expected: old, desired: new, ordering: .acquiringAndReleasing).exchanged
   }
 
   private static func rawSettings(from saved: termios) -> termios {
@@ -122,19 +154,34 @@ private enum TerminalRestorer {
     return foreground < 0 || foreground == getpgrp()
   }
 
+  /// Puts the settings back, if they are ours. Nobody takes the terminal any more then, before `goOn`.
   private static func restore() {
-    guard phase.load(ordering: .acquiring) == Phase.raw else { return }
-    set(raw: false)
-    phase.store(Phase.behind, ordering: .releasing)
+    switch phase.exchange(Phase.left, ordering: .acquiringAndReleasing) {
+    case Phase.raw: set(raw: false)
+    case Phase.behind:
+      var found = termios()
+      if unsafe tcgetattr(state.pointee.descriptor, &found) == 0, isOurMode(found) { set(raw: false) }
+    default: break
+    }
+  }
+
+  /// Whether settings are those that we made, and left there when somebody stopped us without a word.
+  private static func isOurMode(_ found: termios) -> Bool {
+    unsafe state.pointee.isSaved && found.c_lflag == state.pointee.raw.c_lflag && found.c_iflag == state.pointee.raw.c_iflag
+  }
+
+  private enum Change {
+    case done
+    /// The process is in the background.
+    case notOurs
+    case failed(Int32)
   }
 
   /// Sets the terminal, if it is ours: from the background, it belongs to whoever is in the foreground now.
-  ///
-  /// - Returns: The number of the error, if there was one.
   @discardableResult
-  private static func set(raw: Bool) -> Int32? {
+  private static func set(raw: Bool) -> Change {
     let descriptor = unsafe state.pointee.descriptor
-    guard descriptor >= 0, isOurs(descriptor) else { return nil }
+    guard descriptor >= 0, isOurs(descriptor) else { return .notOurs }
     var value = unsafe raw ? state.pointee.raw : state.pointee.saved
     // Between the check and the call the process may have lost the foreground; without this it would stop.
     var blocked = sigset_t()
@@ -142,14 +189,20 @@ private enum TerminalRestorer {
     unsafe sigemptyset(&blocked)
     unsafe sigaddset(&blocked, SIGTTOU)
     unsafe pthread_sigmask(SIG_BLOCK, &blocked, &previous)
-    let failure = unsafe tcsetattr(descriptor, TCSANOW, &value) == 0 ? nil : errno
+    let change: Change = unsafe tcsetattr(descriptor, TCSANOW, &value) == 0 ? .done : .failed(errno)
     unsafe pthread_sigmask(SIG_SETMASK, &previous, nil)
-    return failure
+    return change
   }
 
-  /// The process goes on after it was stopped, however that was.
+  /// The process goes on after it was stopped, however that was; it may be in the background now, where the terminal is another's.
   private static func goOn() {
-    if phase.load(ordering: .acquiring) == Phase.raw { set(raw: true) } else { comeForward() }
+    change(from: Phase.left, to: Phase.behind)
+    if phase.load(ordering: .acquiring) == Phase.raw, case .notOurs = set(raw: true) { change(from: Phase.raw, to: Phase.behind) }
+    comeForward()
+    var one: UInt64 = 1
+    let event = wake.load(ordering: .relaxed)
+    // The number of an event is eight bytes.
+    if event >= 0 { unsafe _ = write(event, &one, 8) }
   }
 
   private static func installHandlers() {

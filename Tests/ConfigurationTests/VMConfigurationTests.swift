@@ -214,6 +214,12 @@ struct VMConfigurationTests {
     expect(
       machine { $0.networkCards = [user(.tcp, 8080), user(.udp, 8080), user(.tcp, 8080)] }, toFailWith: "port 8080", "two network cards")
     try machine { $0.networkCards = [user(.tcp, 8080), user(.udp, 8080)] }.validate()
+    func at(_ address: String) -> NetConfiguration {
+      .init(.user(forwards: [PortForward(.tcp, address: IPv4Address(address), hostPort: 8080, guestPort: 80)]))
+    }
+    try machine { $0.networkCards = [at("127.0.0.1"), at("127.0.0.2")] }.validate()
+    expect(machine { $0.networkCards = [at("127.0.0.1"), at("127.0.0.1")] }, toFailWith: "port 8080")
+    expect(machine { $0.networkCards = [at("127.0.0.1"), user(.tcp, 8080)] }, toFailWith: "port 8080")
   }
 
   @Test func theGuestsSocketsHaveAPlaceOfTheirOwn() throws {

@@ -32,6 +32,9 @@ struct ProcessLook {
   /// What it does: R runs, S sleeps, T is stopped; empty when it has gone.
   var state: String { fields.first.map(String.init) ?? "" }
 
+  /// Whether its group is the one in the foreground of its terminal.
+  var isInForeground: Bool { fields.count > 5 && fields[2] == fields[5] }
+
   /// Its threads.
   var threads: [ProcessLook] { entries("task").compactMap { pid_t($0) }.map { ProcessLook(identifier, thread: $0) } }
 

@@ -76,6 +76,36 @@ struct TerminalRestoredTests {
     #expect(ending.status == 0 && terminal.has(before) && !ending.leavesProcesses, "\(ending)")
   }
 
+  /// A job that is stopped, goes on in the background, and comes back, with several processors, any of which could be told.
+  @Test(arguments: [SIGTSTP, SIGSTOP], SignalTests.modes)
+  func afterAJobThatWasStopped(signal: Int32, mode: [String]) throws {
+    let terminal = try PseudoTerminal()
+    let before = terminal.settings
+    // A shell that has no settings of its own, so that it puts none back.
+    let shell = """
+      use POSIX ":sys_wait_h"; $SIG{TTOU} = "IGNORE"; my $job = fork;
+      if (!$job) { POSIX::setpgid(0, 0); POSIX::tcsetpgrp(0, $$); $SIG{TTOU} = "DEFAULT"; exec @ARGV }
+      waitpid($job, WUNTRACED); POSIX::tcsetpgrp(0, getpgrp()); kill CONT => -$job; <STDIN>;
+      POSIX::tcsetpgrp(0, $job); waitpid($job, 0); exit($? >> 8);
+      """
+    let machine = try Crosvm(
+      mode + ["-c", "4", "--bios", "waits"], in: workplace, launcher: ["perl", "-e", shell], terminal: terminal.path)
+    #expect(terminal.read(until: "A") == "A" && terminal.isRaw)
+    // The first one is the VMM.
+    let process = try #require(machine.processes.filter { $0.name == "crosvm" }.map(\.identifier).min())
+    kill(process, signal)
+    // Nobody is told of the other one, so the settings stay.
+    #expect(signal == SIGSTOP || Crosvm.wait { terminal.has(before) })
+    #expect(
+      Crosvm.wait { machine.processes.contains { $0.words.first == "perl" && $0.isInForeground } && ProcessLook(process).state != "T" })
+    terminal.write(Array("\n".utf8))
+    #expect(Crosvm.wait { terminal.isRaw && ProcessLook(process).isInForeground })
+    // Read in the foreground, as a key.
+    terminal.write([0x20])
+    let ending = machine.end()
+    #expect(ending.status == 0 && terminal.has(before) && !ending.leavesProcesses, "\(ending)")
+  }
+
   @Test(arguments: SignalTests.modes)
   func afterAStartThatFails(mode: [String]) throws {
     workplace.writeZeros("short", count: 4096)

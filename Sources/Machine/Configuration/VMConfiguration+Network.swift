@@ -26,14 +26,15 @@ extension VMConfiguration {
   /// Whether the cards get into each other's way on the host, and find their taps there.
   private func validateHostSide() throws(ConfigurationError) {
     var addresses: Set<IPv4Address> = []
-    var ports: [PortForward.Transport: Set<UInt16>] = [:]
+    var forwarded: [PortForward] = []
     for card in networkCards {
       switch card.attachment {
       case .host(let address, _): guard addresses.insert(address).inserted else { throw .addressUsedTwice(address) }
       case .user(let forwards):
-        for forward in forwards {
-          guard ports[forward.transport, default: []].insert(forward.hostPort).inserted else { throw .portForwardedTwice(forward.hostPort) }
+        for forward in forwards where forwarded.contains(where: { $0.listensBeside(forward) }) {
+          throw .portForwardedTwice(forward.hostPort)
         }
+        forwarded += forwards
       case .tap, .descriptor: break
       }
     }

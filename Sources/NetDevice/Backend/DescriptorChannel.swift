@@ -46,7 +46,8 @@ extension FrameOutcome {
       switch errno {
       case EINTR: continue
       case EAGAIN: return .wouldBlock
-      case EBADFD, ENOTCONN, ECONNRESET, EPIPE: return .gone
+      // The first two of a tap and of a macvtap that was deleted.
+      case EBADFD, ENOLINK, ENOTCONN, ECONNRESET, EPIPE: return .gone
       case let code: return .refused(code)
       }
     }

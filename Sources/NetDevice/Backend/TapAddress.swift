@@ -25,6 +25,12 @@ enum TapAddress {
     return here != nil && here == there
   }
 
+  /// The hardware address of the interface of that name in this process's network.
+  static func hardwareAddress(of name: String) -> [UInt8]? {
+    guard let socket = try? controlSocket(name) else { return nil }
+    return hardwareAddress(socket.number, name)
+  }
+
   private static func hardwareAddress(_ descriptor: Int32, _ name: String) -> [UInt8]? {
     var address = [UInt8](repeating: 0, count: 6)
     // The array has room for an address.

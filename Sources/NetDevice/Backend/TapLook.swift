@@ -14,7 +14,9 @@ struct TapLook {
     let folder = "/sys/class/net/\(name)"
     // A string, which lives across the call.
     let number = unsafe if_nametoindex(name)
-    guard number != 0, TapLook.number(folder + "/ifindex") == Int(number) else { return nil }
+    guard number != 0, TapLook.number(folder + "/ifindex") == Int(number), let address = TapAddress.hardwareAddress(of: name),
+      TapLook.text(folder + "/address") == MACAddress(address)?.description
+    else { return nil }
     self.folder = folder
     flags = TapLook.number(folder + "/tun_flags").map { Int32(truncatingIfNeeded: $0) }
   }
@@ -32,11 +34,16 @@ struct TapLook {
 
   /// The number in a file, decimal or, behind 0x, hexadecimal.
   private static func number(_ path: String) -> Int? {
+    guard let text = text(path) else { return nil }
+    return text.hasPrefix("0x") ? Int(text.dropFirst(2), radix: 16) : Int(text)
+  }
+
+  /// The line in a file.
+  private static func text(_ path: String) -> String? {
     guard let file = try? OwnedDescriptor.open(path, flags: O_RDONLY) else { return nil }
     var bytes = [UInt8](repeating: 0, count: 32)
     // The array has room for that many.
     let count = unsafe read(file.number, &bytes, bytes.count)
-    let text = String(decoding: bytes.prefix(max(0, count)), as: UTF8.self).prefix { !$0.isNewline }
-    return text.hasPrefix("0x") ? Int(text.dropFirst(2), radix: 16) : Int(text)
+    return String(String(decoding: bytes.prefix(max(0, count)), as: UTF8.self).prefix { !$0.isNewline })
   }
 }

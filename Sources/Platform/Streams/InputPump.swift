@@ -23,6 +23,7 @@ public final class InputPump: Sendable {
   private let wake: EventFD
   private let stopping: Flag
   private let thread: PThread
+  private let isTerminal: Bool
 
   private final class Flag: Sendable {
     let value = Atomic<Bool>(false)
@@ -38,6 +39,8 @@ public final class InputPump: Sendable {
     self.stopping = stopping
     receiver.onReceiveRoom { wake.signal() }
     let isTerminal = isatty(descriptor) == 1
+    self.isTerminal = isTerminal
+    if isTerminal { Terminal.wakeAtContinuation(wake) }
     thread = try PThread(name: name) {
       SignalFD.blockAll()
       var buffer = [UInt8](repeating: 0, count: InputPump.bufferSize)
@@ -52,6 +55,7 @@ public final class InputPump: Sendable {
   /// Ends the thread; bytes that the device has not taken are forgotten. Calling it again does nothing. Not to be called by the receiver.
   public func stop() {
     stopping.value.store(true, ordering: .releasing)
+    if isTerminal { Terminal.wakeAtContinuation(nil) }
     wake.signal()
     // Where another process reads the same input, the thread may sleep in a read of what that one took. It is left there: it holds
     // nothing but its buffer, and what it reads goes nowhere.

@@ -46,7 +46,10 @@ extension VsockSwitch {
   func settle(_ connection: VsockConnection) {
     guard connection.state == .established || connection.state == .draining else { return }
     // Nobody reads for a guest that takes no more, so nobody finds the end.
-    if connection.isHungUp, connection.guestShutdown & VsockPacket.Flag.receive != 0 { connection.hostEnded = true }
+    if connection.isHungUp, !connection.hostEnded, connection.guestShutdown & VsockPacket.Flag.receive != 0 {
+      connection.hostEnded = true
+      if connection.hostRefuses { connection.owed.insert(.shutdown) }
+    }
     if connection.isHungUp, connection.hostEnded, !connection.hostRefuses { return hostIsGone(connection) }
     flush(connection)
     if !connection.hasWhole {

@@ -132,7 +132,7 @@ enum Passt {
       case process: return status == 0
       default: usleep(1000)
       }
-      // The machine, which is told to end already, does so before its guest runs.
+      // The machine, which is told to end already, does so as soon as it has started.
       if SignalFD.hasPending(SIGTERM) || SignalFD.hasPending(SIGINT) || SignalFD.hasPending(SIGHUP) {
         end(process)
         return true

@@ -45,6 +45,11 @@ public struct PortForward: Equatable, Sendable {
     return port
   }
 
+  /// Whether two programs cannot listen for both: the same port, at the same address or at all.
+  public func listensBeside(_ other: PortForward) -> Bool {
+    transport == other.transport && hostPort == other.hostPort && (address == nil || other.address == nil || address == other.address)
+  }
+
   /// Where the host listens, in words.
   var place: String { "\(transport.rawValue) port \(hostPort)\(address.map { " at \($0)" } ?? "")" }
 
