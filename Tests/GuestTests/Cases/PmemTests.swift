@@ -63,7 +63,7 @@ let pmemTests: [GuestTest] = [
       unsafe _ = unlink(disk)
     }
     let script = """
-      mkfs.ext4 -q -b 4096 /dev/pmem0 && mount -o dax /dev/pmem0 /mnt
+      mkfs.ext4 -q -b 4096 /dev/pmem0 && mount -o dax /dev/pmem0 /mnt && head -c 4M /dev/zero >/mnt/buffer
       io() { fio --name=a --filename=/dev/vdb --direct=1 --ioengine=psync --bs=4k --size=1m --rw=$1 --mem=$2 >/dev/null 2>/tmp/e; }
       for way in read write; do io $way mmapshared:/mnt/buffer || echo $way=failed; grep -o 'Input/output error' /tmp/e | head -n 1; done
       for way in write read; do io $way malloc && echo plain_$way=worked; done
