@@ -88,6 +88,10 @@ public final class PThread: Sendable {
     unsafe pthread_sigmask(SIG_UNBLOCK, &set, nil)
   }
 
+  /// Says whether the calling thread, when it is woken, waits until those that run at the moment have had their turn (SCHED_BATCH,
+  /// sched(7)); at first none does. No host refuses it.
+  public static func waitForTurn(_ waits: Bool) { _ = clinux_sched_setpolicy(waits ? clinux_SCHED_BATCH : clinux_SCHED_OTHER) }
+
   /// The host's processors that the calling thread may run on, numbered from 0; empty where that cannot be found out.
   public static var affinity: Set<Int> {
     var mask = [UInt8](repeating: 0, count: 1024)

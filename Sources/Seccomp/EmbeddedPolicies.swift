@@ -167,8 +167,9 @@ enum EmbeddedPolicies {
       timerfd_settime: 1
       # Stacks of ended threads, and program text that only the start needed.
       madvise: arg2 == MADV_DONTNEED
-      # Before an interrupt, others run for a moment.
+      # Before an interrupt, others run for a moment; and where that brings more, a thread that is woken waits for its turn.
       sched_yield: 1
+      sched_setscheduler: arg1 == SCHED_OTHER || arg1 == SCHED_BATCH
 
       """#,
       "pmem.policy": #"""
@@ -204,8 +205,9 @@ enum EmbeddedPolicies {
       timerfd_settime: 1
       # Stacks of ended threads, and program text that only the start needed.
       madvise: arg2 == MADV_DONTNEED
-      # Before an interrupt, others run for a moment.
+      # Before an interrupt, others run for a moment; and where that brings more, a thread that is woken waits for its turn.
       sched_yield: 1
+      sched_setscheduler: arg1 == SCHED_OTHER || arg1 == SCHED_BATCH
 
       """#,
       "vcpu.policy": #"""
@@ -459,8 +461,9 @@ enum EmbeddedPolicies {
       timerfd_settime: 1
       # Stacks of ended threads, and program text that only the start needed.
       madvise: arg2 == MADV_DONTNEED
-      # Before an interrupt, others run for a moment.
+      # Before an interrupt, others run for a moment; and where that brings more, a thread that is woken waits for its turn.
       sched_yield: 1
+      sched_setscheduler: arg1 == SCHED_OTHER || arg1 == SCHED_BATCH
 
       """#,
       "pmem.policy": #"""
@@ -496,8 +499,9 @@ enum EmbeddedPolicies {
       timerfd_settime: 1
       # Stacks of ended threads, and program text that only the start needed.
       madvise: arg2 == MADV_DONTNEED
-      # Before an interrupt, others run for a moment.
+      # Before an interrupt, others run for a moment; and where that brings more, a thread that is woken waits for its turn.
       sched_yield: 1
+      sched_setscheduler: arg1 == SCHED_OTHER || arg1 == SCHED_BATCH
 
       """#,
       "vcpu.policy": #"""

@@ -107,6 +107,8 @@ enum PolicyConstants {
     "SIGUSR1": 10, "SIGSEGV": 11, "SIGUSR2": 12, "SIGPIPE": 13, "SIGALRM": 14, "SIGTERM": 15, "SIGCHLD": 0x11, "SIGCONT": 0x12,
     "SIGSTOP": 0x13, "SIGTSTP": 0x14, "SIGTTIN": 0x15, "SIGTTOU": 0x16, "SIGWINCH": 0x1c, "SIGSYS": 0x1f, "SIG_BLOCK": 0,
     "SIG_UNBLOCK": 1, "SIG_SETMASK": 2,
+    // sched(7).
+    "SCHED_OTHER": 0, "SCHED_FIFO": 1, "SCHED_RR": 2, "SCHED_BATCH": 3, "SCHED_IDLE": 5,
     // getrlimit(2), getrandom(2), waitid(2).
     "RLIMIT_NOFILE": 7, "RLIMIT_STACK": 3, "RLIMIT_CORE": 4, "RLIMIT_MEMLOCK": 8, "GRND_NONBLOCK": 1, "GRND_RANDOM": 2,
     "GRND_INSECURE": 4, "WNOHANG": 1, "WEXITED": 4, "P_PID": 1, "P_PIDFD": 3,

@@ -35,6 +35,9 @@ struct NetReceiver {
   private var filter: FilterReader
   /// How long the frame is that lies in the window's buffers and behind them, and waits for more of them.
   private var waiting: Int?
+  /// How much was received in all: bytes, and some for each frame.
+  private(set) var served: UInt64 = 0
+  private static let frameCost: UInt64 = 256
 
   init(queue: VirtQueue, channel: any FrameChannel, shared: NetShared) throws(SystemError) {
     self.queue = queue
@@ -81,6 +84,7 @@ struct NetReceiver {
         shared.receiveLimiter?.spend(bytes: UInt64(count))
         accept(count)
         bytes += count
+        served &+= UInt64(count) &+ NetReceiver.frameCost
       case .wouldBlock: return .noFrame
       case .gone: return .unused
       case .refused(let code):

@@ -32,6 +32,7 @@ final class NetService {
   private var hasToldLoss = false
   /// When the timer goes off.
   private var turnAt = UInt64.max
+  private var turns = TurnTaking(now: monotonicNanoseconds())
 
   init(_ pair: QueuePair, channel: any FrameChannel, shared: NetShared, command: WorkerCommand) throws(SystemError) {
     let (receiveQueue, transmitQueue) = (pair.receive, pair.transmit)
@@ -61,7 +62,14 @@ final class NetService {
       let isBusy = maySend || mayReceive
       if maySend && mayReceive { continue }
       note(try ready.wait(mayBlock: !isBusy))
+      if !isBusy { takeTurn() }
     }
+  }
+
+  /// Notes that the thread was woken, and goes on as it is best to be woken from now on.
+  private func takeTurn() {
+    let served = (transmitter?.served ?? 0) &+ (receiver?.served ?? 0)
+    if turns.woken(served: served, now: monotonicNanoseconds()) { PThread.waitForTurn(turns.waits) }
   }
 
   private func note(_ keys: ReadySet.Keys) {

@@ -27,6 +27,9 @@ struct NetTransmitter {
   private let frame: FrameBuffers
   private var chain = DescriptorChain(admitsUnreachable: true)
   private var hold = InterruptHold()
+  /// How much was sent in all: bytes, and some for each frame.
+  private(set) var served: UInt64 = 0
+  private static let frameCost: UInt64 = 256
 
   init(queue: VirtQueue, channel: any FrameChannel, shared: NetShared) throws(SystemError) {
     self.queue = queue
@@ -68,6 +71,7 @@ struct NetTransmitter {
       shared.transmitLimiter?.spend(bytes: chain.readableBytes)
       if !hold.mayHold { interrupt() }
       bytes += chain.readableBytes
+      served &+= chain.readableBytes &+ NetTransmitter.frameCost
       if bytes >= NetTransmitter.budget.bytes { break }
     }
     return .more
