@@ -66,8 +66,12 @@ public final class InputPump: Sendable {
   private static func read(_ descriptor: Int32, _ isTerminal: Bool, into buffer: inout [UInt8], wake: EventFD, stopping: Flag) -> Int? {
     while !stopping.value.load(ordering: .acquiring) {
       if isTerminal { Terminal.comeForward() }
-      let pause = isTerminal && Terminal.isBehind ? InputPump.lookInterval : -1
-      guard Waiting.wait(for: descriptor, or: wake, milliseconds: pause).contains(.descriptor) else { continue }
+      guard !isTerminal || !Terminal.isBehind else {
+        // What is there is for the program in the foreground. Once that has taken it, a read would wait for a whole line, and not look.
+        _ = Waiting.wait(for: -1, or: wake, milliseconds: InputPump.lookInterval)
+        continue
+      }
+      guard Waiting.wait(for: descriptor, or: wake).contains(.descriptor) else { continue }
       let count = unsafe buffer.withUnsafeMutableBytes { unsafe Glibc.read(descriptor, $0.baseAddress, $0.count) }
       if count > 0 { return count }
       if count == 0 { return nil }
