@@ -38,6 +38,17 @@ struct UserNetworkTests {
       status: 1, in: workplace, launcher: ["env", "PATH=\(workplace.path)"])
   }
 
+  @Test func aPasstThatHangsKeepsNobodyFromEndingTheMachine() throws {
+    workplace.write("spins", Firmware.spins)
+    workplace.write("passt", Array("#!/bin/sh\nwhile :; do :; done\n".utf8))
+    #expect(unsafe chmod(workplace.path + "/passt", 0o755) == 0)
+    let machine = try Crosvm(["run", "--net", "user", "--bios", "spins"], in: workplace, launcher: ["env", "PATH=\(workplace.path)"])
+    #expect(Crosvm.wait { machine.processes.contains { $0.name == "passt" } })
+    machine.send(SIGTERM)
+    let ending = machine.end()
+    #expect(ending.status == 0 && !ending.leavesProcesses, "\(ending)")
+  }
+
   @Test(.enabled(if: Tool.hasPasst, "needs the package passt")) func aMachineInItStartsAndLeavesNothing() throws {
     workplace.write("spins", Firmware.spins)
     for signal in [SIGTERM, SIGKILL] {

@@ -74,13 +74,13 @@ static inline int clinux_io_uring_register(int fd, unsigned opcode, const void *
 }
 static inline int clinux_tgkill(int process, int thread, int signal) { return (int)syscall(SYS_tgkill, process, thread, signal); }
 static inline int clinux_sched_setaffinity(const void *mask, size_t bytes) { return (int)syscall(SYS_sched_setaffinity, 0, bytes, mask); }
-// Of the calling thread, which the C library's function cannot name in a process with several.
+static inline int clinux_sched_getaffinity(void *mask, size_t bytes) { return (int)syscall(SYS_sched_getaffinity, 0, bytes, mask); }
+// The calling thread's, of those that have no priority (sched(7)).
 static inline int clinux_sched_setpolicy(int policy) {
   struct sched_param none = {0};
   return (int)syscall(SYS_sched_setscheduler, 0, policy, &none);
 }
 static const int clinux_SCHED_OTHER = 0, clinux_SCHED_BATCH = 3;
-static inline int clinux_sched_getaffinity(void *mask, size_t bytes) { return (int)syscall(SYS_sched_getaffinity, 0, bytes, mask); }
 static inline long clinux_getrandom(void *bytes, size_t count) { return syscall(SYS_getrandom, bytes, count, 0); }
 // Opens what is below a directory, wherever symbolic links lead (openat2(2)).
 static inline int clinux_open_beneath(int directory, const char *path, int flags) {

@@ -35,9 +35,8 @@ struct NetReceiver {
   private var filter: FilterReader
   /// How long the frame is that lies in the window's buffers and behind them, and waits for more of them.
   private var waiting: Int?
-  /// How much was received in all: bytes, and some for each frame.
+  /// How much was received in all, as `TurnTaking` counts it.
   private(set) var served: UInt64 = 0
-  private static let frameCost: UInt64 = 256
 
   init(queue: VirtQueue, channel: any FrameChannel, shared: NetShared) throws(SystemError) {
     self.queue = queue
@@ -84,7 +83,7 @@ struct NetReceiver {
         shared.receiveLimiter?.spend(bytes: UInt64(count))
         accept(count)
         bytes += count
-        served &+= UInt64(count) &+ NetReceiver.frameCost
+        served &+= TurnTaking.work(bytes: UInt64(count))
       case .wouldBlock: return .noFrame
       case .gone: return .unused
       case .refused(let code):

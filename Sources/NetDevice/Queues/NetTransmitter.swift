@@ -27,9 +27,8 @@ struct NetTransmitter {
   private let frame: FrameBuffers
   private var chain = DescriptorChain(admitsUnreachable: true)
   private var hold = InterruptHold()
-  /// How much was sent in all: bytes, and some for each frame.
+  /// How much was sent in all, as `TurnTaking` counts it.
   private(set) var served: UInt64 = 0
-  private static let frameCost: UInt64 = 256
 
   init(queue: VirtQueue, channel: any FrameChannel, shared: NetShared) throws(SystemError) {
     self.queue = queue
@@ -71,7 +70,7 @@ struct NetTransmitter {
       shared.transmitLimiter?.spend(bytes: chain.readableBytes)
       if !hold.mayHold { interrupt() }
       bytes += chain.readableBytes
-      served &+= chain.readableBytes &+ NetTransmitter.frameCost
+      served &+= TurnTaking.work(bytes: chain.readableBytes)
       if bytes >= NetTransmitter.budget.bytes { break }
     }
     return .more

@@ -15,6 +15,9 @@ struct TurnTaking {
   /// How many windows lie between two trials, at first and at most; twice as many after each in vain.
   private static let rest = (first: 4, most: 64)
 
+  /// How much there is to do for a frame of so many bytes: a small one takes some time, too.
+  static func work(bytes: UInt64) -> UInt64 { bytes &+ 256 }
+
   /// Whether to wait.
   private(set) var waits = false
   private var start: UInt64
